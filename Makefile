@@ -1,0 +1,64 @@
+# The commands of this project, the same for people and for CI. `make run` and `make test` set
+# everything up by themselves: a virtual environment in .venv, filled from requirements/*.lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test check lint format types imports bench lock clean
+
+run: $(VENV)/.run
+	@$(BIN)/raft-node demo $(ARGS)
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+check: lint types imports
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+types: $(VENV)/.dev
+	@$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+# The lock files: every package with its version and hashes. Needs uv (https://docs.astral.sh/uv).
+lock:
+	uv pip compile --universal --generate-hashes --no-emit-find-links --no-emit-index-url \
+	  --no-annotate --custom-compile-command 'make lock' --python-version 3.11 \
+	  --group pyproject.toml:build pyproject.toml -o requirements/run.lock
+	uv pip compile --universal --generate-hashes --no-emit-find-links --no-emit-index-url \
+	  --no-annotate --custom-compile-command 'make lock' --python-version 3.11 \
+	  --group pyproject.toml:dev pyproject.toml -o requirements/dev.lock
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+	  f"Python {v[0]}.{v[1]} is not supported: use 3.11 to 3.13, e.g. make PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Setting up .venv: downloading about 75 packages (60 MB) named in requirements/run.lock ..."
+	@$(PIP) --no-deps --require-hashes -r requirements/run.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock pyproject.toml | $(VENV)/bin/python
+	@echo "Setting up .venv: downloading about 110 packages (90 MB) named in requirements/dev.lock ..."
+	@$(PIP) --no-deps --require-hashes -r requirements/dev.lock
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@# libp2p pulls in trio-typing, whose outdated stubs would hide trio's own types from mypy.
+	@rm -rf $(VENV)/lib/python*/site-packages/trio-stubs
+	@touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

@@ -1,0 +1,73 @@
+"""Raft's knobs, with hashicorp/raft's names and IPFS Cluster's defaults; times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from raft_over_libp2p import limits
+from raft_over_libp2p.errors import LocalProtocolError
+
+__all__ = ["RaftConfig"]
+
+_MIN_TIMEOUT_S = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaftConfig:
+    """How one server of a cluster behaves (hashicorp/raft ``Config``).
+
+    Raises:
+        LocalProtocolError: a value is out of range; the message names the field.
+
+    """
+
+    heartbeat_timeout_s: float = 1.0
+    """A follower that hears nothing from a leader for this long (to twice this) campaigns."""
+    election_timeout_s: float = 1.0
+    """A candidate that does not win within this (to twice this) tries again."""
+    commit_timeout_s: float = 0.05
+    """A leader with nothing to send repeats the commit index after this long."""
+    max_append_entries: int = 64
+    """Entries in one AppendEntries."""
+    max_inflight_appends: int = 4
+    """AppendEntries in flight to one peer (hashicorp ``MaxRPCsInFlight``)."""
+    leader_lease_timeout_s: float = 0.5
+    """A leader that no majority answered for this long steps down."""
+    trailing_logs: int = 10240
+    """Entries kept behind a snapshot."""
+    snapshot_interval_s: float = 120.0
+    snapshot_threshold: int = 8192
+    pre_vote_disabled: bool = False
+    """Skip the pre-vote round; pre-vote requests are answered in any case."""
+    shutdown_on_remove: bool = False
+    """Stop when removed from the cluster; IPFS Cluster decides that itself."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name.endswith("_s") and value < _MIN_TIMEOUT_S:
+                message = f"{field.name} is {value}; it must be at least {_MIN_TIMEOUT_S} s"
+                raise LocalProtocolError(message)
+        self._check(
+            self.leader_lease_timeout_s <= self.heartbeat_timeout_s,
+            "leader_lease_timeout_s must not be larger than heartbeat_timeout_s",
+        )
+        self._check(
+            self.heartbeat_timeout_s <= self.election_timeout_s,
+            "heartbeat_timeout_s must not be larger than election_timeout_s",
+        )
+        self._check(
+            1 <= self.max_append_entries <= limits.MAX_APPEND_ENTRIES,
+            f"max_append_entries must be from 1 to {limits.MAX_APPEND_ENTRIES}",
+        )
+        self._check(
+            1 <= self.max_inflight_appends <= limits.MAX_INFLIGHT_APPENDS,
+            f"max_inflight_appends must be from 1 to {limits.MAX_INFLIGHT_APPENDS}",
+        )
+        self._check(self.trailing_logs >= 0, "trailing_logs must not be negative")
+        self._check(self.snapshot_threshold >= 1, "snapshot_threshold must be at least 1")
+
+    @staticmethod
+    def _check(holds: bool, message: str) -> None:  # noqa: FBT001
+        if not holds:
+            raise LocalProtocolError(message)

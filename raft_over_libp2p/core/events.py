@@ -1,0 +1,75 @@
+"""Everything that may happen to a Raft server: the inputs of :meth:`Machine.handle`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from raft_over_libp2p.core.messages import Request, Response
+from raft_over_libp2p.types import BatchID, CallID, Index, ServerID
+
+__all__ = [
+    "Applied",
+    "CallFailed",
+    "Event",
+    "PeerConnected",
+    "Persisted",
+    "RequestReceived",
+    "ResponseReceived",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReceived:
+    """``peer``, as libp2p authenticated it, calls us; ``call`` is the transport's number.
+
+    The transport has checked the message against its header and limits
+    (``transport.authorise``). The core answers each with exactly one ``Reply``, at once or
+    later, or never if the core is dropped: the transport then resets the stream.
+    """
+
+    call: CallID
+    peer: ServerID
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseReceived:
+    """A peer answered the call the core numbered ``call``."""
+
+    call: CallID
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed:
+    """No answer will come to ``call``: whether the peer acted on it is unknown."""
+
+    call: CallID
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConnected:
+    """A connection to ``peer`` stands again: do not wait for the back-off to end."""
+
+    peer: ServerID
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """All of the writes up to and with ``batch`` are fsynced."""
+
+    batch: BatchID
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The state machine holds every entry up to ``index``."""
+
+    index: Index
+
+
+Event: TypeAlias = (
+    RequestReceived | ResponseReceived | CallFailed | PeerConnected | Persisted | Applied
+)

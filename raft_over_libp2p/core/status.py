@@ -1,0 +1,61 @@
+"""What a server can say about itself and its peers at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from raft_over_libp2p.core.ready import Role
+from raft_over_libp2p.types import Configuration, Index, ServerID, Term
+
+__all__ = ["CoreStatus", "PeerProgress", "ProgressMode"]
+
+
+class ProgressMode(Enum):
+    """How a leader sends entries to one peer."""
+
+    PROBE = "probe"
+    """One append at a time, until it is known where the logs agree."""
+    REPLICATE = "replicate"
+    """Pipelined, within the in-flight window."""
+    BACKING_OFF = "backing-off"
+    """The last call failed; the next is sent at ``retry_at``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerProgress:
+    """A leader's view of one peer."""
+
+    peer: ServerID
+    mode: ProgressMode
+    match_index: Index
+    next_index: Index
+    lag_entries: int
+    inflight: int
+    inflight_bytes: int
+    last_contact_s: float | None
+    """Seconds since the newest answered call was sent; None before the first answer."""
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreStatus:
+    """One server's view; ``peers`` is empty unless it leads."""
+
+    server_id: ServerID
+    role: Role
+    term: Term
+    leader: ServerID | None
+    commit_index: Index
+    applied_index: Index
+    durable_index: Index
+    first_index: Index
+    last_index: Index
+    last_log_term: Term
+    snapshot_index: Index
+    configuration: Configuration
+    configuration_index: Index
+    configuration_committed: bool
+    last_leader_contact_s: float | None
+    """Seconds since a leader was heard, on a follower; None before the first time."""
+    peers: tuple[PeerProgress, ...]

@@ -1,0 +1,81 @@
+"""Every bound of this package, each with its reason. Nothing else in it may grow without one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "FIRST_BYTE_TO_FRAME_S",
+    "MAX_APPEND_ENTRIES",
+    "MAX_APPLY_BATCH_ENTRIES",
+    "MAX_DECODE_BYTES",
+    "MAX_ENTRY_DATA_BYTES",
+    "MAX_FRAME_RECEIVED_BYTES",
+    "MAX_FRAME_SENT_BYTES",
+    "MAX_INBOUND_STREAMS",
+    "MAX_INBOUND_STREAMS_PER_MEMBER",
+    "MAX_INBOUND_STREAMS_PER_STRANGER",
+    "MAX_INFLIGHT_APPENDS",
+    "MAX_INFLIGHT_APPEND_BYTES",
+    "MAX_LOG_CACHE_BYTES",
+    "MAX_NESTING",
+    "MAX_OBSERVATIONS_QUEUED",
+    "MAX_PENDING_READS",
+    "MAX_PENDING_REPLIES_PER_STREAM",
+    "MAX_PROPOSALS_QUEUED",
+    "MAX_PROPOSAL_BYTES_QUEUED",
+    "MAX_SMALL_FIELD_BYTES",
+    "MAX_SNAPSHOT_BYTES",
+    "MAX_UNCOMMITTED_BYTES",
+    "MAX_WRITER_QUEUE_BYTES",
+    "SEGMENT_BYTES",
+    "STRANGER_IDLE_S",
+]
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+MAX_ENTRY_DATA_BYTES: Final = 1 * MIB
+"""One entry's data. hashicorp/raft suggests at most 512 KiB; a pin is a few hundred bytes."""
+MAX_APPEND_ENTRIES: Final = 1024
+"""Entries in one AppendEntries: hashicorp/raft refuses a larger ``MaxAppendEntries``."""
+MAX_FRAME_SENT_BYTES: Final = 4 * MIB
+"""What one AppendEntries of ours may carry: small enough to be written within a heartbeat."""
+MAX_FRAME_RECEIVED_BYTES: Final = 80 * MIB
+"""What one may carry to us: a Go leader sends 64 entries of 1 MiB, and for ever if refused."""
+MAX_SMALL_FIELD_BYTES: Final = 4 * KIB
+"""Every byte string of a message but entry data, extensions and configurations."""
+MAX_NESTING: Final = 8
+"""Depth of msgpack nesting; real messages need 4."""
+MAX_DECODE_BYTES: Final = 160 * MIB
+"""Memory for frames being received, over all streams."""
+FIRST_BYTE_TO_FRAME_S: Final = 10.0
+"""From a frame's first byte to its last (plus its size at 16 KiB/s): ends slow senders."""
+STRANGER_IDLE_S: Final = 60.0
+"""A stream of a peer outside the configuration may be silent for so long; a member's for ever."""
+MAX_INBOUND_STREAMS: Final = 64
+MAX_INBOUND_STREAMS_PER_MEMBER: Final = 16
+"""Go opens a stream for each call outside its pipeline, seldom more than four at once."""
+MAX_INBOUND_STREAMS_PER_STRANGER: Final = 1
+MAX_PENDING_REPLIES_PER_STREAM: Final = 64
+"""Requests read ahead on one stream while their replies wait for the disk."""
+MAX_WRITER_QUEUE_BYTES: Final = 32 * MIB
+"""Bytes queued to one peer; the in-flight window keeps far below it, so reaching it fails calls."""
+MAX_INFLIGHT_APPENDS: Final = 8
+"""AppendEntries in flight to one peer: more only lengthens its queue (hashicorp PR 541)."""
+MAX_INFLIGHT_APPEND_BYTES: Final = 8 * MIB
+MAX_UNCOMMITTED_BYTES: Final = 64 * MIB
+"""Entries a leader holds that no majority has; above it proposals are refused."""
+MAX_LOG_CACHE_BYTES: Final = 16 * MIB
+"""Recent entries served from memory; older ones are read from the file."""
+MAX_PROPOSALS_QUEUED: Final = 8192
+"""Operations waiting for their outcome; 4096 in flight is the largest measured load."""
+MAX_PROPOSAL_BYTES_QUEUED: Final = 32 * MIB
+MAX_PENDING_READS: Final = 8192
+MAX_APPLY_BATCH_ENTRIES: Final = 1024
+"""Entries applied in one turn of the driver: keeps a turn far below 50 ms."""
+MAX_OBSERVATIONS_QUEUED: Final = 256
+"""Per observer; the oldest are dropped, Raft never waits for one."""
+MAX_SNAPSHOT_BYTES: Final = 1024 * MIB
+SEGMENT_BYTES: Final = 16 * MIB
+"""One file of the log, preallocated."""
