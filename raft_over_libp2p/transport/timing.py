@@ -1,0 +1,55 @@
+"""How long a transport waits: for answers, for dials, for a silent peer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from raft_over_libp2p.config import RaftConfig
+from raft_over_libp2p.errors import LocalProtocolError
+from raft_over_libp2p.transport.lanes import Lane
+
+__all__ = ["TransportTiming"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportTiming:
+    """Times of a transport, in seconds.
+
+    Raises:
+        LocalProtocolError: a value is not positive; the message names the field.
+
+    """
+
+    network_timeout_s: float = 10.0
+    """From ``send`` to the answer of a call other than a heartbeat (IPFS Cluster's
+    ``network_timeout``)."""
+    heartbeat_call_timeout_s: float = 1.0
+    """The same for a heartbeat: one unanswered for a heartbeat timeout has lost its purpose."""
+    dial_timeout_s: float = 3.0
+    """One attempt to connect (IPFS Cluster's ``dial_peer_timeout``)."""
+    redial_min_s: float = 0.05
+    """Wait after the first failed dial; doubles with each failure, jittered."""
+    redial_max_s: float = 1.0
+    silence_s: float = 2.0
+    """A peer that sends nothing for this long, with calls in flight, is disconnected."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not value > 0:
+                raise LocalProtocolError(f"{field.name} is {value}; it must be positive")
+        if self.redial_max_s < self.redial_min_s:
+            raise LocalProtocolError("redial_max_s must not be smaller than redial_min_s")
+
+    @staticmethod
+    def of(config: RaftConfig, *, network_timeout_s: float = 10.0) -> TransportTiming:
+        """Return the times that fit ``config``: heartbeats wait for one heartbeat timeout."""
+        return TransportTiming(
+            network_timeout_s=network_timeout_s,
+            heartbeat_call_timeout_s=config.heartbeat_timeout_s,
+            silence_s=min(2 * config.heartbeat_timeout_s, network_timeout_s),
+        )
+
+    def call_timeout_s(self, lane: Lane) -> float:
+        """Return how long a call on ``lane`` may stay unanswered."""
+        return self.heartbeat_call_timeout_s if lane is Lane.HEARTBEATS else self.network_timeout_s

@@ -1,0 +1,297 @@
+"""What every transport promises, as tests: memory and libp2p streams run the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import trio
+
+from raft_over_libp2p.core.events import (
+    CallFailed,
+    Event,
+    PeerConnected,
+    RequestReceived,
+    ResponseReceived,
+)
+from raft_over_libp2p.core.messages import (
+    AppendEntriesRequest,
+    AppendEntriesResponse,
+    ErrorResponse,
+    Request,
+    RequestPreVoteRequest,
+    RequestPreVoteResponse,
+    RequestVoteRequest,
+    RequestVoteResponse,
+    Response,
+    TimeoutNowRequest,
+    TimeoutNowResponse,
+)
+from raft_over_libp2p.core.ready import Call, Reply
+from raft_over_libp2p.transport.interface import Transport
+from raft_over_libp2p.transport.timing import TransportTiming
+from raft_over_libp2p.types import CallID, Index, LogEntry, ServerID, Term
+
+E = TypeVar("E", bound=Event)
+
+SHORT = TransportTiming(
+    network_timeout_s=0.4,
+    heartbeat_call_timeout_s=0.2,
+    dial_timeout_s=1.0,
+    redial_min_s=0.02,
+    redial_max_s=0.1,
+    silence_s=0.3,
+)
+PATIENT = TransportTiming(
+    network_timeout_s=10.0, heartbeat_call_timeout_s=10.0, redial_min_s=0.02, redial_max_s=0.1
+)
+
+
+class Inbox:
+    """A driver that only listens."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[Event](1000)
+
+    def deliver(self, event: Event) -> None:
+        self._send.send_nowait(event)
+
+    async def next(self, kind: type[E]) -> E:
+        """Return the next event of ``kind``, dropping others before it."""
+        with trio.fail_after(8):
+            while True:
+                event = await self._receive.receive()
+                if isinstance(event, kind):
+                    return event
+
+    async def outcome(self) -> ResponseReceived | CallFailed:
+        """Return how the next call ended."""
+        with trio.fail_after(15):
+            while True:
+                event = await self._receive.receive()
+                if isinstance(event, ResponseReceived | CallFailed):
+                    return event
+
+    def rest(self) -> list[Event]:
+        """Return what has come already."""
+        events = []
+        while True:
+            try:
+                events.append(self._receive.receive_nowait())
+            except trio.WouldBlock:
+                return events
+
+
+@dataclass
+class Server:
+    """A transport that runs, and what it delivers."""
+
+    id: ServerID
+    transport: Transport
+    inbox: Inbox
+    scope: trio.CancelScope
+
+    def call(self, number: int, peer: Server | ServerID, request: Request) -> None:
+        target = peer if isinstance(peer, str) else peer.id
+        self.transport.send([Call(CallID(number), target, request)])
+
+    def reply(self, call: CallID, response: Response) -> None:
+        self.transport.send([Reply(call, response)])
+
+
+@asynccontextmanager
+async def serving(server_id: ServerID, transport: Transport) -> AsyncIterator[Server]:
+    """Run ``transport`` until the block ends or its scope is cancelled."""
+    inbox = Inbox()
+    async with trio.open_nursery() as nursery:
+        scope = trio.CancelScope()
+
+        async def run(*, task_status: trio.TaskStatus[None]) -> None:
+            with scope:
+                await transport.run(inbox.deliver, task_status=task_status)
+
+        await nursery.start(run)
+        yield Server(server_id, transport, inbox, scope)
+        scope.cancel()
+
+
+def heartbeat(leader: Server, term: int = 1) -> AppendEntriesRequest:
+    return AppendEntriesRequest(term=Term(term), leader=leader.id)
+
+
+def append(leader: Server, index: int = 1, term: int = 1, size: int = 3) -> AppendEntriesRequest:
+    entry = LogEntry(Index(index), Term(term), data=b"x" * size)
+    return AppendEntriesRequest(
+        term=Term(term),
+        leader=leader.id,
+        prev_log_index=Index(index - 1),
+        prev_log_term=Term(term if index > 1 else 0),
+        entries=(entry,),
+        leader_commit_index=Index(0),
+    )
+
+
+def vote(candidate: Server, term: int = 1) -> RequestVoteRequest:
+    return RequestVoteRequest(
+        term=Term(term),
+        candidate=candidate.id,
+        last_log_index=Index(7),
+        last_log_term=Term(1),
+        leadership_transfer=True,
+    )
+
+
+def accepted(term: int = 1, last_log: int = 1) -> AppendEntriesResponse:
+    return AppendEntriesResponse(term=Term(term), last_log=Index(last_log), success=True)
+
+
+class TransportContract:
+    """Subclass it and give ``world``: two servers that know each other and run."""
+
+    def world(self, timing: TransportTiming) -> AbstractAsyncContextManager[tuple[Server, Server]]:
+        raise NotImplementedError
+
+    def a_stranger(self) -> ServerID:
+        """Return the ID of a peer that nobody runs."""
+        raise NotImplementedError
+
+    async def test_a_call_is_answered_by_the_reply_to_it(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            a.call(5, b, vote(a))
+            received = await b.inbox.next(RequestReceived)
+            b.reply(received.call, RequestVoteResponse(term=Term(1), granted=True))
+
+            answer = await a.inbox.outcome()
+
+            assert (a.id, vote(a)) == (received.peer, received.request)
+            assert (
+                ResponseReceived(CallID(5), RequestVoteResponse(term=Term(1), granted=True))
+                == answer
+            )
+
+    async def test_every_kind_of_call_arrives_as_it_was_sent(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            exchanges: list[tuple[Request, Response]] = [
+                (heartbeat(a), accepted()),
+                (append(a, 3), accepted(last_log=2)),
+                (vote(a), RequestVoteResponse(term=Term(2), granted=False)),
+                (
+                    RequestPreVoteRequest(
+                        term=Term(3), last_log_index=Index(1), last_log_term=Term(1)
+                    ),
+                    RequestPreVoteResponse(term=Term(2), granted=True),
+                ),
+                (TimeoutNowRequest(), TimeoutNowResponse()),
+                (vote(a, 9), ErrorResponse(error="no")),
+            ]
+            for number, (request, response) in enumerate(exchanges):
+                a.call(number, b, request)
+                received = await b.inbox.next(RequestReceived)
+                b.reply(received.call, response)
+
+                answer = await a.inbox.outcome()
+
+                assert (request, ResponseReceived(CallID(number), response)) == (
+                    received.request,
+                    answer,
+                )
+
+    async def test_calls_of_a_lane_arrive_in_order_with_new_numbers(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            a.transport.send([Call(CallID(n), b.id, append(a, n)) for n in range(1, 31)])
+
+            received = [await b.inbox.next(RequestReceived) for _ in range(30)]
+
+            assert [append(a, n) for n in range(1, 31)] == [r.request for r in received]
+            assert len({r.call for r in received}) == 30
+
+    async def test_replies_given_out_of_order_answer_each_its_own_call(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            a.transport.send([Call(CallID(n), b.id, append(a, n)) for n in range(1, 5)])
+            received = [await b.inbox.next(RequestReceived) for _ in range(4)]
+            for n in (4, 2, 1, 3):
+                b.reply(received[n - 1].call, accepted(last_log=n))
+
+            answers = [await a.inbox.outcome() for _ in range(4)]
+
+            assert [
+                ResponseReceived(CallID(n), accepted(last_log=n)) for n in range(1, 5)
+            ] == answers
+
+    async def test_a_heartbeat_passes_an_append_that_waits_for_its_answer(self) -> None:
+        """Mixed-cluster rule 17: heartbeats have their own stream."""
+        async with self.world(PATIENT) as (a, b):
+            a.call(1, b, append(a))
+            await b.inbox.next(RequestReceived)
+            a.call(2, b, heartbeat(a))
+            received = await b.inbox.next(RequestReceived)
+            b.reply(received.call, accepted())
+
+            assert ResponseReceived(CallID(2), accepted()) == await a.inbox.outcome()
+
+    async def test_a_call_without_an_answer_fails_in_time(self) -> None:
+        async with self.world(SHORT) as (a, b):
+            started = trio.current_time()
+            a.call(1, b, vote(a))
+            await b.inbox.next(RequestReceived)
+
+            failed = await a.inbox.outcome()
+
+            assert isinstance(failed, CallFailed)
+            assert "timed out" in failed.reason
+            assert trio.current_time() - started < 2.0
+
+    async def test_a_late_reply_is_dropped_and_never_answers_a_later_call(self) -> None:
+        async with self.world(SHORT) as (a, b):
+            a.call(1, b, vote(a, 1))
+            late = await b.inbox.next(RequestReceived)
+            assert isinstance(await a.inbox.outcome(), CallFailed)
+            b.reply(late.call, RequestVoteResponse(term=Term(1), granted=True))
+            a.call(2, b, vote(a, 2))
+            received = await b.inbox.next(RequestReceived)
+            b.reply(received.call, RequestVoteResponse(term=Term(2), granted=False))
+
+            answer = await a.inbox.outcome()
+
+            assert (
+                ResponseReceived(CallID(2), RequestVoteResponse(term=Term(2), granted=False))
+                == answer
+            )
+
+    async def test_a_call_to_a_peer_that_nobody_runs_fails_with_a_reason(self) -> None:
+        async with self.world(SHORT) as (a, _):
+            a.call(1, self.a_stranger(), vote(a))
+
+            failed = await a.inbox.outcome()
+
+            assert isinstance(failed, CallFailed)
+            assert failed.reason
+
+    async def test_calls_to_a_peer_that_stops_fail(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            a.call(1, b, append(a))
+            await b.inbox.next(RequestReceived)
+            b.scope.cancel()
+
+            failed = await a.inbox.outcome()
+
+            assert isinstance(failed, CallFailed)
+            assert failed.call == 1
+
+    async def test_a_member_is_connected_to_and_shown_so(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            a.transport.set_members([a.id, b.id])
+
+            connected = await a.inbox.next(PeerConnected)
+
+            assert PeerConnected(b.id) == connected
+            link = a.transport.links()[b.id]
+            assert (link.is_connected, link.last_error) == (True, "")
+
+    async def test_links_name_every_member_but_this_one(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            a.transport.set_members([a.id, b.id, self.a_stranger()])
+
+            assert {b.id, self.a_stranger()} == set(a.transport.links())
