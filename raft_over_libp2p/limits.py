@@ -12,6 +12,7 @@ __all__ = [
     "MAX_ENTRY_DATA_BYTES",
     "MAX_FRAME_RECEIVED_BYTES",
     "MAX_FRAME_SENT_BYTES",
+    "MAX_FRAME_TOKENS",
     "MAX_INBOUND_STREAMS",
     "MAX_INBOUND_STREAMS_PER_MEMBER",
     "MAX_INBOUND_STREAMS_PER_STRANGER",
@@ -24,8 +25,11 @@ __all__ = [
     "MAX_PENDING_REPLIES_PER_STREAM",
     "MAX_PROPOSALS_QUEUED",
     "MAX_PROPOSAL_BYTES_QUEUED",
+    "MAX_SERVERS",
     "MAX_SMALL_FIELD_BYTES",
+    "MAX_SMALL_FRAME_BYTES",
     "MAX_SNAPSHOT_BYTES",
+    "MAX_SNAPSHOT_HEADER_BYTES",
     "MAX_UNCOMMITTED_BYTES",
     "MAX_WRITER_QUEUE_BYTES",
     "SEGMENT_BYTES",
@@ -43,6 +47,14 @@ MAX_FRAME_SENT_BYTES: Final = 4 * MIB
 """What one AppendEntries of ours may carry: small enough to be written within a heartbeat."""
 MAX_FRAME_RECEIVED_BYTES: Final = 80 * MIB
 """What one may carry to us: a Go leader sends 64 entries of 1 MiB, and for ever if refused."""
+MAX_FRAME_TOKENS: Final = 64 * KIB
+"""Msgpack values in one frame: 1024 entries have 13 342. Bounds the time a hostile frame costs."""
+MAX_SMALL_FRAME_BYTES: Final = 128 * KIB
+"""A request without entries or configuration, and any response (an error text is the largest part)."""
+MAX_SNAPSHOT_HEADER_BYTES: Final = 1 * MIB
+"""An InstallSnapshot request without the snapshot: mostly its configuration."""
+MAX_SERVERS: Final = 1024
+"""Members of one configuration; real clusters have tens."""
 MAX_SMALL_FIELD_BYTES: Final = 4 * KIB
 """Every byte string of a message but entry data, extensions and configurations."""
 MAX_NESTING: Final = 8
