@@ -20,6 +20,7 @@
     |  |- CorruptSnapshot
     |  |- DiskFull                    definitely not written
     |  `- DurabilityLost              fatal: an fsync failed, the peer stops
+    |- NoState                        nothing has been agreed on yet
     |- InconsistentState              an operation could not be applied; no state until a rollback
     `- InvariantViolation             our bug; stops the process
 """
@@ -43,6 +44,7 @@ __all__ = [
     "LocalProtocolError",
     "MalformedMessage",
     "NoLeader",
+    "NoState",
     "NotLeader",
     "OutcomeUnknown",
     "PeerIDMismatch",
@@ -152,6 +154,10 @@ class DiskFull(StorageError):
 
 class DurabilityLost(StorageError):
     """A write or fsync failed, so nothing said about the disk can be trusted: stop this peer."""
+
+
+class NoState(RaftError):
+    """No operation has been agreed on yet, so there is no agreed state."""
 
 
 class InconsistentState(RaftError):

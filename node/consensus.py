@@ -1,0 +1,401 @@
+"""The seed's Consensus: a cluster's agreed pinset, from whichever peer it is asked.
+
+IPFS Cluster's ``consensus/raft`` component in Python form: operations go to whoever leads,
+over gorpc when that is another peer, and come back as a state every peer holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+from pinstate.state import PinState
+from raft_over_libp2p.storage.data_folder import DataFolder
+
+from keys.peer_id import PeerID
+from node.rpc.client import CallNotSent, CallOutcomeUnknown, RemoteError, RpcClient
+from node.rpc.outcome import error_of
+from node.rpc.wire import ServiceID
+from pinstate.log_op import OP_CODEC, LogOp
+from pinstate.pin import Pin
+from pinstate.pin_msgpack import go_form
+from raft_over_libp2p.config import RaftConfig
+from raft_over_libp2p.errors import (
+    LocalProtocolError,
+    NoLeader,
+    NotLeader,
+    OutcomeUnknown,
+    ProposalRefused,
+)
+from raft_over_libp2p.oplog import OpLog
+from raft_over_libp2p.raft import RaftStatus
+from raft_over_libp2p.raft.single_error import single_error
+from raft_over_libp2p.transport.libp2p_transport import Libp2pTransport
+from raft_over_libp2p.transport.timing import TransportTiming
+from raft_over_libp2p.types import Configuration, ServerID
+from raft_over_libp2p.wire.configuration import GoConfigurationCodec
+
+if TYPE_CHECKING:
+    from libp2p.abc import IHost
+
+__all__ = ["Consensus", "ConsensusConfig"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsensusConfig:
+    """The component's knobs, with IPFS Cluster's names; times in seconds.
+
+    Raises:
+        LocalProtocolError: a value is out of range; the message names it.
+
+    """
+
+    commit_retries: int = 2
+    """How often an operation is tried at most; only what was definitely not done is retried."""
+    commit_retry_delay_s: float = 0.2
+    leader_timeout_s: float = 15.0
+    """How long a call waits for somebody to lead (Cluster's ``wait_for_leader_timeout``)."""
+    network_timeout_s: float = 10.0
+    """How long a call waits for the leader's answer."""
+    raft_max_snapshots: int = 5
+    raft: RaftConfig = field(default_factory=RaftConfig)
+
+    def __post_init__(self) -> None:
+        if self.commit_retries < 1:
+            raise LocalProtocolError("commit_retries counts attempts; it must be at least 1")
+        if self.raft_max_snapshots < 1:
+            raise LocalProtocolError("raft_max_snapshots must be at least 1")
+        for name in ("commit_retry_delay_s", "leader_timeout_s", "network_timeout_s"):
+            if not getattr(self, name) > 0:
+                raise LocalProtocolError(f"{name} must be positive")
+
+
+class Consensus:
+    """One peer's part in agreeing on the pinset; made by :meth:`open`.
+
+    Every call answers *done* by returning, *definitely not done* by ``NoLeader``,
+    ``NotLeader`` or ``ProposalRefused``, and *unknown* by ``OutcomeUnknown``.
+    """
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        cluster_peers: Sequence[PeerID],
+        host: IHost,
+        data_folder: Path,
+        state: PinState | None = None,
+        *,
+        config: ConsensusConfig | None = None,
+    ) -> AsyncIterator[Consensus]:
+        """Take part in a cluster with the identity of ``host`` until the block ends.
+
+        Does not wait for a leader: see :meth:`ready`. On a fresh ``data_folder`` the cluster's
+        first voters are ``cluster_peers`` and this peer, and every first voter must be given
+        the same set; an empty set makes a cluster of one. A folder with a past ignores
+        ``cluster_peers``. ``host`` stays open: it is its opener's. ``state`` is where the log
+        starts from, the empty pinset as a rule.
+
+        Raises:
+            StorageError: the folder is locked, another peer's, a Go peer's, or damaged; or,
+                while running, the disk fails: the block is cancelled.
+
+        """
+        config = config or ConsensusConfig()
+        peer_id = PeerID.from_bytes(host.get_id().to_bytes())
+        with single_error():
+            async with trio.open_nursery() as nursery:
+                consensus = cls(peer_id, config)
+                await nursery.start(
+                    consensus._run, cluster_peers, host, data_folder, state or PinState()
+                )
+                try:
+                    yield consensus
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await consensus.shutdown()
+
+    def __init__(self, peer_id: PeerID, config: ConsensusConfig) -> None:
+        self.peer_id = peer_id
+        self._config = config
+        self._oplog: OpLog[PinState, LogOp] | None = None
+        self._client: RpcClient | None = None
+        self._stop = trio.Event()
+        self._stopped = trio.Event()
+        self._is_ready = False
+
+    async def _run(
+        self,
+        cluster_peers: Sequence[PeerID],
+        host: IHost,
+        data_folder: Path,
+        state: PinState,
+        *,
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        server_id = ServerID(str(self.peer_id))
+        timing = TransportTiming.of(
+            self._config.raft, network_timeout_s=self._config.network_timeout_s
+        )
+        try:
+            with DataFolder.open(data_folder, server_id) as folder:
+                if folder.is_fresh:
+                    folder.bootstrap(
+                        first_configuration(cluster_peers, self.peer_id), GoConfigurationCodec()
+                    )
+                async with OpLog.open(
+                    folder=folder,
+                    transport=Libp2pTransport(host, timing=timing),
+                    state=state,
+                    codec=OP_CODEC,
+                    config=self._config.raft,
+                ) as self._oplog:
+                    task_status.started()
+                    await self._stop.wait()
+        finally:
+            self._stopped.set()
+
+    # -- who is who
+
+    def leader(self) -> PeerID:
+        """Return who leads, as far as this peer knows.
+
+        Raises:
+            NoLeader: nobody, as far as it knows; names the voters it cannot reach.
+
+        """
+        raft = self._open_oplog().raft
+        leader = raft.leader()
+        if leader is None:
+            raise raft.no_leader("leader unknown or not existing yet")
+        return PeerID.parse(leader)
+
+    def peers(self) -> list[PeerID]:
+        """Return the members of the latest configuration, in the order of their text."""
+        return sorted(PeerID.parse(i) for i in self._open_oplog().raft.configuration().ids)
+
+    def status(self) -> RaftStatus:
+        """Return a picture of this peer's Raft and of how it reaches the others."""
+        return self._open_oplog().raft.status()
+
+    def set_client(self, rpc_client: RpcClient) -> None:
+        """Give what forwarding to another leader uses; until then such calls are refused."""
+        self._client = rpc_client
+
+    # -- what is agreed on
+
+    async def log_pin(
+        self, pin: Pin, *, timeout_s: float | None = None, forwarded_by: PeerID | None = None
+    ) -> None:
+        """Have the cluster agree to hold ``pin``; durable on a majority when it returns.
+
+        It is in :meth:`state` of the leader then, and of every other peer soon after.
+        ``timeout_s`` defaults to ``leader_timeout_s + network_timeout_s``. ``forwarded_by``
+        names the peer that passed the call on, to whom it is not passed back.
+
+        Raises:
+            NoLeader: nobody leads or the leader is not reached; not applied.
+            ProposalRefused: not applied; says why.
+            OutcomeUnknown: it may be applied; ask :meth:`state`.
+
+        """
+        await self._commit(LogOp.pin(pin), "LogPin", pin, timeout_s, forwarded_by)
+
+    async def log_unpin(
+        self, pin: Pin, *, timeout_s: float | None = None, forwarded_by: PeerID | None = None
+    ) -> None:
+        """Have the cluster agree to hold ``pin``'s CID no more; only the CID matters.
+
+        Errors as in :meth:`log_pin`. Unpinning what is not pinned changes nothing.
+        """
+        await self._commit(LogOp.unpin(pin), "LogUnpin", pin, timeout_s, forwarded_by)
+
+    def state(self) -> PinState:
+        """Return the last agreed state this peer knows, at once; it may lag the leader's.
+
+        Raises:
+            NoState: nothing has been agreed on yet.
+            InconsistentState: an agreed entry could not be applied.
+
+        """
+        return self._open_oplog().log_head()
+
+    async def linearizable_state(self, *, timeout_s: float | None = None) -> PinState:
+        """Return a state that holds every write acknowledged before this call (leader only).
+
+        Raises:
+            NotLeader: ask the leader it names.
+            ProposalRefused: no majority confirmed the leader in time; nothing was read.
+            NoState, InconsistentState: as :meth:`state`.
+
+        """
+        timeout_s = self._config.network_timeout_s if timeout_s is None else timeout_s
+        oplog = self._open_oplog()
+        await oplog.raft.read_index(timeout_s=timeout_s)
+        return oplog.log_head()
+
+    # -- waiting
+
+    async def ready(self, *, timeout_s: float | None = None) -> None:
+        """Return when this peer has been in sync once; await it as often as you like.
+
+        Raises:
+            NoLeader, ProposalRefused: not within ``timeout_s`` (None waits for ever).
+
+        """
+        if not self._is_ready:
+            await self.wait_for_sync(timeout_s=math.inf if timeout_s is None else timeout_s)
+            self._is_ready = True
+
+    async def wait_for_sync(self, *, timeout_s: float | None = None) -> None:
+        """Return when there is a leader, this peer votes, and all that was committed is applied.
+
+        A log that ends in an entry of the current term holds everything committed in earlier
+        ones, so it waits until such an entry is applied here. ``timeout_s`` defaults to
+        ``leader_timeout_s``, which bounds the wait for a leader alone.
+
+        Raises:
+            NoLeader: nobody leads in time.
+            ProposalRefused: a leader, but not in sync within ``timeout_s``.
+
+        """
+        raft = self._open_oplog().raft
+        leader_timeout_s = self._config.leader_timeout_s if timeout_s is None else timeout_s
+        deadline = math.inf if timeout_s is None else trio.current_time() + timeout_s
+        await raft.wait_for_leader(timeout_s=leader_timeout_s)
+        with trio.move_on_at(deadline):
+            while not self._is_in_sync():
+                await raft.changed()
+            return
+        core = raft.status().core
+        message = (
+            f"not in sync within {timeout_s} s: applied {core.applied_index} of "
+            f"{core.last_index}, {'a' if core.configuration.is_voter(raft.server_id) else 'no'} voter"
+        )
+        raise ProposalRefused(message)
+
+    def _is_in_sync(self) -> bool:
+        core = self._open_oplog().raft.status().core
+        return (
+            core.leader is not None
+            and core.configuration.is_voter(core.server_id)
+            and core.last_log_term == core.term
+            and core.applied_index >= core.commit_index > 0
+        )
+
+    async def shutdown(self) -> None:
+        """Stop for good: the transport closes, what waits is failed; calling it again is fine."""
+        self._stop.set()
+        await self._stopped.wait()
+
+    # -- the way of an operation
+
+    def _open_oplog(self) -> OpLog[PinState, LogOp]:
+        if self._oplog is None or self._stop.is_set():
+            raise ProposalRefused("consensus is shut down")
+        return self._oplog
+
+    async def _commit(
+        self,
+        op: LogOp,
+        method: str,
+        pin: Pin,
+        timeout_s: float | None,
+        forwarded_by: PeerID | None,
+    ) -> None:
+        """Try up to ``commit_retries`` times, and again only what was definitely not done."""
+        config = self._config
+        if timeout_s is None:
+            timeout_s = config.leader_timeout_s + config.network_timeout_s
+        deadline = trio.current_time() + timeout_s
+        for attempt in range(1, config.commit_retries + 1):
+            asked = self._open_oplog().raft.leader()
+            try:
+                return await self._commit_once(op, method, pin, deadline, forwarded_by)
+            except (NotLeader, _LeaderNotReached, _LeaderRefused) as error:
+                left_s = deadline - trio.current_time()
+                if attempt == config.commit_retries or left_s <= config.commit_retry_delay_s:
+                    if isinstance(error, _LeaderRefused):
+                        raise
+                    raise self._open_oplog().raft.no_leader(str(error)) from error
+                await self._wait_for_other_leader(asked, deadline)
+        return None
+
+    async def _wait_for_other_leader(self, asked: ServerID | None, deadline: float) -> None:
+        """Give the cluster time to see that ``asked`` leads no more: an election's, at most."""
+        await trio.sleep(self._config.commit_retry_delay_s)
+        raft = self._open_oplog().raft
+        with trio.move_on_at(
+            min(deadline, trio.current_time() + 2 * self._config.raft.heartbeat_timeout_s)
+        ):
+            while raft.leader() == asked and asked != raft.server_id:
+                await raft.changed()
+
+    async def _commit_once(
+        self, op: LogOp, method: str, pin: Pin, deadline: float, forwarded_by: PeerID | None
+    ) -> None:
+        oplog = self._open_oplog()
+        left_s = deadline - trio.current_time()
+        leader = oplog.raft.leader() or await oplog.raft.wait_for_leader(
+            timeout_s=min(left_s, self._config.leader_timeout_s)
+        )
+        left_s = deadline - trio.current_time()
+        if leader == oplog.raft.server_id:
+            await oplog.commit_op(op, timeout_s=left_s)
+            return
+        peer = PeerID.parse(leader)
+        if peer == forwarded_by:
+            # The caller is who we would ask: it has just stopped leading, or we are behind.
+            raise NotLeader(None)
+        await self._forward(peer, method, go_form(pin), left_s)
+
+    async def _forward(
+        self, leader: PeerID, method: str, argument: bytes, timeout_s: float
+    ) -> None:
+        if self._client is None:
+            raise ProposalRefused(
+                "this peer does not lead, and was given no RPC client to forward with"
+            )
+        try:
+            await self._client.call(
+                leader,
+                ServiceID("Consensus", method),
+                argument,
+                timeout_s=min(timeout_s, self._config.network_timeout_s),
+            )
+        except CallNotSent as error:
+            raise _LeaderNotReached(str(error)) from error
+        except CallOutcomeUnknown as error:
+            raise OutcomeUnknown(f"the operation may be applied: {error}") from error
+        except RemoteError as error:
+            refusal = error_of(str(error))
+            if isinstance(refusal, ProposalRefused):
+                raise _LeaderRefused(str(refusal)) from error
+            raise refusal from error
+
+
+class _LeaderNotReached(NoLeader):
+    """The leader is known but not reached: definitely not done, worth another try."""
+
+
+class _LeaderRefused(ProposalRefused):
+    """The peer that was asked to lead did not apply it: definitely not done, worth another try."""
+
+
+def first_configuration(cluster_peers: Sequence[PeerID], own: PeerID) -> Configuration:
+    """Return the first voters: ``cluster_peers`` in order, then ``own``, each once.
+
+    All first voters must build the same entry, and Go's order is the given set followed by
+    oneself: give every peer the whole set, itself included, in one order.
+    """
+    return Configuration.of_voters(
+        *dict.fromkeys(ServerID(str(peer)) for peer in (*cluster_peers, own))
+    )

@@ -1,0 +1,317 @@
+"""The driver: one task that owns a core and pumps events, disk, streams and callers.
+
+A turn drains all that waits (events from the transport, finished writes, proposals, reads),
+calls the core once for each, and then does what the core owes: one encode and one wake-up a
+peer, one write for the log, one batch for the state machine, and every waiter at once.
+Nothing here costs a task, a channel, a thread hop or a log line per entry.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import trio
+
+from raft_over_libp2p import limits
+from raft_over_libp2p.config import RaftConfig
+from raft_over_libp2p.core.events import Applied, Event, Persisted, RequestReceived
+from raft_over_libp2p.core.interfaces import InitialState, Random
+from raft_over_libp2p.core.machine import Machine
+from raft_over_libp2p.core.messages import ErrorResponse
+from raft_over_libp2p.core.ready import (
+    ConfigurationChanged,
+    LeaderChanged,
+    Observation,
+    Ready,
+    Reply,
+    Role,
+    RoleChanged,
+)
+from raft_over_libp2p.errors import DiskFull, StorageError
+from raft_over_libp2p.raft.fsm import FSM
+from raft_over_libp2p.raft.log_writer import InlineLogWriter, LogThread, LogWriter
+from raft_over_libp2p.raft.proposals import Proposals
+from raft_over_libp2p.raft.reads import Reads
+from raft_over_libp2p.storage.data_folder import DataFolder
+from raft_over_libp2p.storage.recovery import load_initial_state
+from raft_over_libp2p.transport.interface import Transport
+from raft_over_libp2p.types import (
+    BatchID,
+    CallID,
+    Configuration,
+    Index,
+    LogEntry,
+    LogType,
+    ServerID,
+)
+from raft_over_libp2p.wire.configuration import GoConfigurationCodec
+
+__all__ = ["Driver"]
+
+_CODEC: Final = GoConfigurationCodec()
+_DISK_PROBE_INTERVAL_S: Final = 1.0
+"""How often a full disk is asked whether it takes a write again."""
+
+
+class Driver:
+    """Runs one core; ``Raft`` is what callers see of it.
+
+    Everything but ``run`` and the log writer's two reports is called from the trio thread
+    between turns, so no state here needs a lock.
+    """
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        transport: Transport,
+        fsm: FSM,
+        config: RaftConfig,
+        rng: Random,
+        *,
+        sync_inline: bool,
+    ) -> None:
+        self.folder = folder
+        self.transport = transport
+        self.proposals = Proposals()
+        self.reads = Reads()
+        self.role = Role.FOLLOWER
+        self.leader: ServerID | None = None
+        self.applied_index = Index(0)
+        self.latest = Configuration()
+        """The latest configuration; its predecessor until it is committed is ``_committed``."""
+        self.observers: list[trio.MemorySendChannel[Observation]] = []
+        self._committed = Configuration()
+        self._fsm = fsm
+        self._config = config
+        self._rng = rng
+        self._token = trio.lowlevel.current_trio_token()
+        self._is_inline = sync_inline
+        writer = InlineLogWriter if sync_inline else LogThread
+        self.log_writer: LogWriter = writer(
+            folder.log, folder.stable, persisted=self._on_persisted, failed=self._on_write_failed
+        )
+        self._generation = 0
+        self._storage_error: StorageError | None = None
+        self._next_disk_probe = math.inf
+        self._events: list[Event] = []
+        self._unanswered: set[CallID] = set()
+        self._to_apply: deque[LogEntry] = deque()
+        self._changed = trio.Event()
+        self._has_change_waiters = False
+        self._task: trio.lowlevel.Task | None = None
+        self._is_parked = False
+        self._has_work = True
+        initial = load_initial_state(folder, _CODEC)
+        self.core = self._new_core(initial, trio.current_time())
+
+    def _new_core(self, initial: InitialState, now: float) -> Machine:
+        core = Machine(
+            server_id=self.folder.server_id,
+            config=self._config,
+            log=self.folder.log,
+            initial=initial,
+            rng=self._rng,
+            codec=_CODEC,
+            now=now,
+        )
+        self.latest = self._committed = core.status(now).configuration
+        self._tell_members()
+        return core
+
+    @property
+    def is_disk_full(self) -> bool:
+        return self._next_disk_probe < math.inf
+
+    # -- waking and waiting
+
+    def deliver(self, event: Event) -> None:
+        """Take an event in for the next turn (``transport.interface.Deliver``)."""
+        if isinstance(event, RequestReceived):
+            self._unanswered.add(event.call)
+        self._events.append(event)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have a turn made soon."""
+        self._has_work = True
+        if self._is_parked and self._task is not None:
+            self._is_parked = False
+            trio.lowlevel.reschedule(self._task)
+
+    async def changed(self) -> None:
+        """Return after the next turn that changed what callers may wait for."""
+        self._has_change_waiters = True
+        await self._changed.wait()
+
+    def end(self, why: str) -> None:
+        """Fail everybody who waits; nothing more is done after this."""
+        self.proposals.fail_all(why)
+        self.reads.fail_all(why)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Make turns until cancelled.
+
+        Raises:
+            StorageError: a write failed in a way that leaves nothing to trust.
+
+        """
+        self._task = trio.lowlevel.current_task()
+        while True:
+            if self._has_work or self._to_apply:
+                await trio.lowlevel.checkpoint()
+            else:
+                await self._park()
+            self._has_work = False
+            self._turn(trio.current_time())
+            self.log_writer.flush()
+            if self._storage_error is not None:
+                self._handle_storage_error(self._storage_error)
+
+    async def _park(self) -> None:
+        def abort(_raise_cancel: Callable[[], object]) -> trio.lowlevel.Abort:
+            self._is_parked = False
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        with trio.CancelScope(deadline=min(self.core.next_timer(), self._next_disk_probe)):
+            self._is_parked = True
+            await trio.lowlevel.wait_task_rescheduled(abort)
+
+    # -- a turn
+
+    def _turn(self, now: float) -> None:
+        core = self.core
+        events, self._events = self._events, []
+        for event in events:
+            core.handle(event, now)
+        # Inputs are drained before timers: what waited may be a leader's heartbeat (rule 22).
+        if core.next_timer() <= now:
+            core.handle_timer(now)
+        if self._next_disk_probe <= now:
+            self._next_disk_probe = now + _DISK_PROBE_INTERVAL_S
+            self.log_writer.probe()
+        if self.proposals.has_new:
+            self.proposals.hand_in(core, now)
+        if self.reads.has_new:
+            self.reads.hand_in(core, now)
+        has_changed = self._discharge(core.take_ready())
+        if self._to_apply:
+            has_changed = True
+            core.handle(Applied(self._apply_some()), now)
+            self._discharge(core.take_ready())
+        if has_changed and self._has_change_waiters:
+            self._has_change_waiters = False
+            self._changed.set()
+            self._changed = trio.Event()
+
+    def _discharge(self, ready: Ready) -> bool:
+        """Do what ``ready`` asks, but for applying; return whether waiters must look again."""
+        if ready.write is not None:
+            self.log_writer.submit(ready.write)
+        if ready.send:
+            self.transport.send(ready.send)
+            self._unanswered.difference_update(
+                output.call for output in ready.send if isinstance(output, Reply)
+            )
+        if ready.committed:
+            self._to_apply.extend(ready.committed)
+        for read in ready.read_states:
+            self.reads.resolve(read)
+        for observation in ready.observations:
+            self._observe(observation)
+        return bool(ready.observations)
+
+    def _apply_some(self) -> Index:
+        """Apply up to a turn's worth of committed entries and return the last one's index."""
+        count = min(len(self._to_apply), limits.MAX_APPLY_BATCH_ENTRIES)
+        batch = [self._to_apply.popleft() for _ in range(count)]
+        commands = [entry for entry in batch if entry.type is LogType.COMMAND]
+        results = self._fsm.apply(commands) if commands else ()
+        self.applied_index = batch[-1].index
+        self.proposals.resolve(batch, results, self.leader)
+        return self.applied_index
+
+    def _observe(self, observation: Observation) -> None:
+        if isinstance(observation, RoleChanged):
+            if self.role is Role.LEADER and observation.role is not Role.LEADER:
+                self.proposals.fail_in_log("leadership was lost while it was being agreed on")
+            self.role = observation.role
+        elif isinstance(observation, LeaderChanged):
+            self.leader = observation.leader
+        elif isinstance(observation, ConfigurationChanged):
+            self.latest = observation.configuration
+            if observation.committed:
+                self._committed = observation.configuration
+            self._tell_members()
+        for observer in self.observers:
+            try:
+                observer.send_nowait(observation)
+            except (trio.WouldBlock, trio.BrokenResourceError):
+                continue
+
+    def _tell_members(self) -> None:
+        self.transport.set_members({*self.latest.ids, *self._committed.ids})
+
+    # -- the disk
+
+    # The log writer may call from its own thread; an inline one calls from ours, where the
+    # word is passed on at once, so that time on a fake clock never overtakes a write.
+
+    def _on_persisted(self, generation: int, batch: BatchID) -> None:
+        if self._is_inline:
+            self._persisted(generation, batch)
+        else:
+            self._token.run_sync_soon(self._persisted, generation, batch)
+
+    def _on_write_failed(self, generation: int, error: StorageError) -> None:
+        if self._is_inline:
+            self._write_failed(generation, error)
+        else:
+            self._token.run_sync_soon(self._write_failed, generation, error)
+
+    def _persisted(self, generation: int, batch: BatchID) -> None:
+        if generation == self._generation:
+            self._next_disk_probe = math.inf
+            self.deliver(Persisted(batch))
+
+    def _write_failed(self, generation: int, error: StorageError) -> None:
+        if generation == self._generation:
+            self._storage_error = error
+            self.wake()
+
+    def _handle_storage_error(self, error: StorageError) -> None:
+        """Stop; or on a full disk, start the core again from what is durable (rule 9).
+
+        The old core may already have sent an entry it could not write, so it must never
+        write another at that place in the same term: it is dropped, leadership with it.
+        """
+        if not isinstance(error, DiskFull):
+            raise error
+        now = trio.current_time()
+        why = "the disk of this server is full"
+        self._storage_error = None
+        self.proposals.fail_all(why)
+        self.reads.fail_all(why)
+        self._generation += 1
+        self.log_writer.next_generation()
+        self._to_apply.clear()
+        self._next_disk_probe = now + _DISK_PROBE_INTERVAL_S
+        restart = replace(
+            load_initial_state(self.folder, _CODEC),
+            applied_index=self.applied_index,
+            first_call=self.core.next_call,
+            first_batch=self.core.next_batch,
+            campaign_after_write=True,
+        )
+        self.core = self._new_core(restart, now)
+        term = restart.hard_state.term
+        self._observe(RoleChanged(Role.FOLLOWER, term))
+        self._observe(LeaderChanged(None, term))
+        refusal = ErrorResponse(error=why)
+        self.transport.send([Reply(call, refusal) for call in self._unanswered])
+        self._unanswered.clear()
+        self.wake()

@@ -1,0 +1,163 @@
+"""Operations on their way from a caller to the log and back."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import trio
+
+from raft_over_libp2p import limits
+from raft_over_libp2p.core.machine import Machine
+from raft_over_libp2p.errors import NotLeader, OutcomeUnknown, ProposalRefused
+from raft_over_libp2p.raft.waiting import Waiter
+from raft_over_libp2p.types import Index, LogEntry, LogType, ServerID, Term
+from raft_over_libp2p.wire.go_time import go_time
+
+__all__ = ["Proposal", "Proposals"]
+
+
+class Proposal:
+    """Operations one caller proposed together, from its call to their results."""
+
+    __slots__ = ("data", "extensions", "first", "results", "size_bytes", "term", "type", "waiter")
+
+    def __init__(self, data: tuple[bytes, ...], kind: LogType, extensions: bytes) -> None:
+        self.data = data
+        self.type = kind
+        self.extensions = extensions
+        self.size_bytes = sum(map(len, data)) + len(extensions) * len(data)
+        self.waiter: Waiter[list[object]] = Waiter()
+        self.first = Index(0)
+        """Index of its first entry; 0 until it was handed to the core."""
+        self.term = Term(0)
+        self.results: list[object] = []
+
+    @property
+    def last(self) -> int:
+        """Index of its last entry."""
+        return self.first + len(self.data) - 1
+
+
+class Proposals:
+    """Those not handed in yet, and those in the log whose outcome is awaited.
+
+    Bounded by ``MAX_PROPOSALS_QUEUED`` and ``MAX_PROPOSAL_BYTES_QUEUED``, over both.
+    """
+
+    def __init__(self) -> None:
+        self._new: list[Proposal] = []
+        self._in_log: deque[Proposal] = deque()
+        self._count = 0
+        self._bytes = 0
+
+    @property
+    def has_new(self) -> bool:
+        return bool(self._new)
+
+    async def propose(
+        self, proposal: Proposal, wake: Callable[[], None], *, timeout_s: float
+    ) -> list[object]:
+        """Queue ``proposal``, ``wake`` the driver, and return the results; see ``Raft.apply``."""
+        count, size = len(proposal.data), proposal.size_bytes
+        if self._count + count > limits.MAX_PROPOSALS_QUEUED:
+            raise ProposalRefused(f"{self._count} operations wait already; try again later")
+        if self._bytes + size > limits.MAX_PROPOSAL_BYTES_QUEUED:
+            raise ProposalRefused(f"{self._bytes} bytes wait already; try again later")
+        self._count += count
+        self._bytes += size
+        self._new.append(proposal)
+        wake()
+        try:
+            with trio.move_on_after(timeout_s):
+                return await proposal.waiter.wait()
+        finally:
+            self._count -= count
+            self._bytes -= size
+            if not proposal.first and proposal in self._new:
+                self._new.remove(proposal)
+        if not proposal.first:
+            raise ProposalRefused(f"the operation was not proposed within {timeout_s} s")
+        message = f"no majority agreed on entry {proposal.first} within {timeout_s} s"
+        raise OutcomeUnknown(f"{message}; it may still be applied")
+
+    def hand_in(self, core: Machine, now: float) -> None:
+        """Give the core all that is new, a run of the same kind in one call."""
+        proposals, self._new = self._new, []
+        appended_at = go_time(time.time_ns())
+        start = 0
+        while start < len(proposals):
+            kind, extensions = proposals[start].type, proposals[start].extensions
+            end = start + 1
+            while (
+                end < len(proposals)
+                and proposals[end].type is kind
+                and proposals[end].extensions == extensions
+            ):
+                end += 1
+            self._hand_in_run(core, proposals[start:end], now, appended_at)
+            start = end
+
+    def _hand_in_run(
+        self, core: Machine, run: list[Proposal], now: float, appended_at: bytes
+    ) -> None:
+        data = [one for proposal in run for one in proposal.data]
+        try:
+            index, term = core.propose(
+                data,
+                now,
+                type=run[0].type,
+                extensions=run[0].extensions,
+                appended_at=appended_at,
+            )
+        except NotLeader as error:
+            for proposal in run:
+                proposal.waiter.set_error(NotLeader(error.leader))
+        except ProposalRefused as error:
+            if len(run) == 1:
+                run[0].waiter.set_error(error)
+                return
+            for proposal in run:  # one too large must not take the others with it
+                self._hand_in_run(core, [proposal], now, appended_at)
+        else:
+            for proposal in run:
+                proposal.first, proposal.term = index, term
+                index = Index(index + len(proposal.data))
+                self._in_log.append(proposal)
+
+    def resolve(
+        self, batch: Sequence[LogEntry], results: Sequence[object], leader: ServerID | None
+    ) -> None:
+        """Give the proposers of the applied ``batch`` their ``results``, those of its commands."""
+        if not self._in_log:
+            return
+        if len(results) != len(batch):
+            rest = iter(results)
+            results = [next(rest) if e.type is LogType.COMMAND else None for e in batch]
+        start, last = batch[0].index, batch[-1].index
+        while self._in_log and self._in_log[0].first <= last:
+            proposal = self._in_log[0]
+            low = max(proposal.first, start)
+            if batch[low - start].term != proposal.term:
+                # Another leader's entry stands there, so this one never can.
+                self._in_log.popleft().waiter.set_error(NotLeader(leader))
+                continue
+            proposal.results.extend(results[low - start : proposal.last - start + 1])
+            if proposal.last > last:
+                return
+            self._in_log.popleft().waiter.set_value(proposal.results)
+
+    def fail_in_log(self, why: str) -> None:
+        """Tell those whose entries are in the log that nobody knows what becomes of them."""
+        in_log, self._in_log = self._in_log, deque()
+        for proposal in in_log:
+            message = f"entry {proposal.first} may still be applied: {why}"
+            proposal.waiter.set_error(OutcomeUnknown(message))
+
+    def fail_all(self, why: str) -> None:
+        """Tell everybody; those not handed in were definitely not applied."""
+        self.fail_in_log(why)
+        new, self._new = self._new, []
+        for proposal in new:
+            proposal.waiter.set_error(ProposalRefused(f"nothing was proposed: {why}"))
