@@ -1,0 +1,136 @@
+"""Raft over libp2p, in the bytes of go-libp2p-raft: how peers agree on a log of operations.
+
+``OpLog`` applies agreed operations to a state of yours; ``Raft`` is the log alone. Both run
+over any py-libp2p host through ``Libp2pTransport``. Names are imported when first used: a
+program that only wants an error or a type does not pay for libp2p.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from raft_over_libp2p.config import RaftConfig
+    from raft_over_libp2p.errors import (
+        CorruptLog,
+        CorruptSnapshot,
+        DataDirLocked,
+        DiskFull,
+        DurabilityLost,
+        InconsistentState,
+        InvariantViolation,
+        LocalProtocolError,
+        NoLeader,
+        NoState,
+        NotLeader,
+        OutcomeUnknown,
+        ProposalRefused,
+        RaftError,
+        RemoteProtocolError,
+        StorageError,
+        UnauthorisedPeer,
+    )
+    from raft_over_libp2p.oplog import OpCodec, OpLog, State
+    from raft_over_libp2p.raft import FSM, Raft, RaftStatus
+    from raft_over_libp2p.storage.data_folder import DataFolder
+    from raft_over_libp2p.transport.libp2p_transport import Libp2pTransport
+    from raft_over_libp2p.types import (
+        Configuration,
+        Index,
+        LogEntry,
+        LogType,
+        Server,
+        ServerID,
+        Suffrage,
+        Term,
+    )
+
+_HOMES = {
+    "config": ("RaftConfig",),
+    "errors": (
+        "CorruptLog",
+        "CorruptSnapshot",
+        "DataDirLocked",
+        "DiskFull",
+        "DurabilityLost",
+        "InconsistentState",
+        "InvariantViolation",
+        "LocalProtocolError",
+        "NoLeader",
+        "NoState",
+        "NotLeader",
+        "OutcomeUnknown",
+        "ProposalRefused",
+        "RaftError",
+        "RemoteProtocolError",
+        "StorageError",
+        "UnauthorisedPeer",
+    ),
+    "oplog": ("OpCodec", "OpLog", "State"),
+    "raft": ("FSM", "Raft", "RaftStatus"),
+    "storage.data_folder": ("DataFolder",),
+    "transport.libp2p_transport": ("Libp2pTransport",),
+    "types": (
+        "Configuration",
+        "Index",
+        "LogEntry",
+        "LogType",
+        "Server",
+        "ServerID",
+        "Suffrage",
+        "Term",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "FSM",
+    "Configuration",
+    "CorruptLog",
+    "CorruptSnapshot",
+    "DataDirLocked",
+    "DataFolder",
+    "DiskFull",
+    "DurabilityLost",
+    "InconsistentState",
+    "Index",
+    "InvariantViolation",
+    "Libp2pTransport",
+    "LocalProtocolError",
+    "LogEntry",
+    "LogType",
+    "NoLeader",
+    "NoState",
+    "NotLeader",
+    "OpCodec",
+    "OpLog",
+    "OutcomeUnknown",
+    "ProposalRefused",
+    "Raft",
+    "RaftConfig",
+    "RaftError",
+    "RaftStatus",
+    "RemoteProtocolError",
+    "Server",
+    "ServerID",
+    "State",
+    "StorageError",
+    "Suffrage",
+    "Term",
+    "UnauthorisedPeer",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for (PEP 562)."""
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
