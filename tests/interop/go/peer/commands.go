@@ -198,6 +198,8 @@ func snapshot(p *peerNode, _ nothing) (any, error) {
 type connectArgs struct {
 	Peer    string `json:"peer"`
 	Address string `json:"address"`
+
+	TimeoutMs int `json:"timeout_ms"` // 0: dialTimeout
 }
 
 func connect(p *peerNode, args connectArgs) (any, error) {
@@ -205,7 +207,11 @@ func connect(p *peerNode, args connectArgs) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nothing{}, p.connect(info)
+	timeout := dialTimeout
+	if args.TimeoutMs != 0 {
+		timeout = time.Duration(args.TimeoutMs) * time.Millisecond
+	}
+	return nothing{}, p.connect(info, timeout)
 }
 
 func block(p *peerNode, s serverID) (any, error) {

@@ -46,7 +46,7 @@ func startPeer(o *options) (*peerNode, error) {
 	// A restarted peer dials the others itself: they may be in their dial backoff (5 s and more).
 	for _, info := range o.peers {
 		if info.ID != h.ID() && len(info.Addrs) > 0 {
-			go func() { _ = p.connect(info) }()
+			go func() { _ = p.connect(info, dialTimeout) }()
 		}
 	}
 	return p, nil
@@ -66,12 +66,12 @@ func (p *peerNode) addresses() []string {
 }
 
 // connect remembers the addresses for ever and dials, whatever failed before.
-func (p *peerNode) connect(info peer.AddrInfo) error {
+func (p *peerNode) connect(info peer.AddrInfo, timeout time.Duration) error {
 	p.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.PermanentAddrTTL)
 	if s, ok := p.host.Network().(*swarm.Swarm); ok {
 		s.Backoff().Clear(info.ID)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return p.host.Connect(ctx, info)
 }

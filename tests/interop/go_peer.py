@@ -1,0 +1,343 @@
+"""Runs the Go test peer as a process and talks to it: one JSON line a command, one an answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+from collections import deque
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from raft_over_libp2p.types import Index, LogEntry, LogType, ServerID, Term
+
+__all__ = ["GoOptions", "GoPeer", "GoPeerError", "GoStatus", "introduce", "seed_of"]
+
+_READY_TIMEOUT_S: Final = 20.0
+_COMMAND_TIMEOUT_S: Final = 20.0
+_KEPT_LOG_LINES: Final = 200
+_MAX_LINE_BYTES: Final = 64 << 20
+"""A dump of 20 000 entries is the longest answer."""
+
+
+class GoPeerError(Exception):
+    """A command failed, or the peer did not answer; the message says which, with its last log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoOptions:
+    """What the peer is started with; each field is the flag of its name, None its default.
+
+    Times are texts in Go's form (``"300ms"``). The Raft timers default to a third of
+    hashicorp/raft's, which keeps tests short and leaves room for a busy machine.
+    """
+
+    mode: str = "raft"
+    """``raft``: a plain server that records what it applies. ``cluster``: IPFS Cluster's component."""
+    secret: str | None = None
+    security: str | None = None
+    identity: str | None = None
+    """An ``identity.json``; without it the key comes from the peer's name."""
+    store: str | None = None
+    record: bool | None = None
+    heartbeat_timeout: str = "350ms"
+    election_timeout: str = "350ms"
+    leader_lease_timeout: str = "250ms"
+    commit_timeout: str = "20ms"
+    max_append_entries: int | None = None
+    trailing_logs: int | None = None
+    snapshot_threshold: int | None = None
+    snapshot_interval: str | None = None
+    network_timeout: str | None = None
+    pre_vote_disabled: bool | None = None
+    wait_for_leader_timeout: str | None = None
+    commit_retries: int | None = None
+    commit_retry_delay: str | None = None
+    log: str = "warn"
+
+    def flags(self) -> list[str]:
+        """Return the command line of these options."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return [_flag(name, value) for name, value in values if value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class GoStatus:
+    """What a peer says of itself; ``leader`` is empty while it knows none."""
+
+    state: str
+    term: Term
+    leader: str
+    last_index: Index
+    commit_index: Index
+    applied_index: Index
+    configuration: list[dict[str, str]]
+    connected: list[str]
+
+
+def seed_of(name: str) -> bytes:
+    """Return the Ed25519 seed of the peer called ``name``, the same in every run."""
+    return hashlib.sha256(f"go peer {name}".encode()).digest()
+
+
+class GoPeer:
+    """One Go peer, which may be killed and started again on the same folder and port.
+
+    ``nursery`` runs the tasks that read from the process; cancel it, or :meth:`kill`, to end.
+    """
+
+    def __init__(
+        self, name: str, binary: Path, folder: Path, nursery: trio.Nursery, options: GoOptions
+    ) -> None:
+        self.name = name
+        self.options = options
+        self.id = ServerID("")
+        self.addresses: list[str] = []
+        self._binary = binary
+        self._folder = folder
+        self._nursery = nursery
+        self._process: trio.Process | None = None
+        self._known: dict[ServerID, str] = {}
+        self._next_request = 0
+        self._answers: dict[int, _Answer] = {}
+        self._ready = _Answer()
+        self._log: deque[str] = deque(maxlen=_KEPT_LOG_LINES)
+
+    @property
+    def address(self) -> str:
+        """Its listening multiaddr, ending in ``/p2p/ID``."""
+        return self.addresses[0]
+
+    async def start(self) -> None:
+        """Start the process and wait until it listens; again after :meth:`kill` or :meth:`quit`.
+
+        It listens on the port it had before, and dials the peers it knew.
+
+        Raises:
+            GoPeerError: it ended, or was not ready within 20 s.
+
+        """
+        self._ready = _Answer()
+        self._process = await trio.lowlevel.open_process(
+            [str(self._binary), *self._arguments()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._nursery.start_soon(self._read_answers, self._process)
+        self._nursery.start_soon(self._read_log, self._process)
+        ready = await self._await(self._ready, "start", _READY_TIMEOUT_S)
+        self.id = ServerID(ready["id"])
+        self.addresses = list(ready["addrs"])
+
+    def _arguments(self) -> list[str]:
+        arguments = [_flag("data", self._folder), *self.options.flags()]
+        if self.options.identity is None:
+            arguments.append(_flag("seed", seed_of(self.name).hex()))
+        if self.addresses:
+            arguments.append(_flag("listen", self.address.partition("/p2p/")[0]))
+        if self._known:
+            peers = ",".join(f"{peer}@{address}" for peer, address in self._known.items())
+            arguments.append(_flag("peers", peers))
+        return arguments
+
+    async def ask(self, cmd: str, timeout_s: float = _COMMAND_TIMEOUT_S, **arguments: Any) -> Any:
+        """Send one command and return its result; see ``go/peer/commands.go`` for all of them.
+
+        Raises:
+            GoPeerError: the command failed, the peer ended, or no answer came in time.
+
+        """
+        process = self._running()
+        self._next_request += 1
+        number = self._next_request
+        answer = self._answers[number] = _Answer()
+        line = json.dumps({"id": number, "cmd": cmd, **arguments}).encode() + b"\n"
+        try:
+            if process.stdin is not None:
+                await process.stdin.send_all(line)
+            return await self._await(answer, cmd, timeout_s)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise self._failure(f"{cmd}: it has ended") from error
+        finally:
+            self._answers.pop(number, None)
+
+    async def status(self) -> GoStatus:
+        return GoStatus(**await self.ask("status"))
+
+    async def wait(
+        self,
+        *,
+        state: str = "",
+        leader: bool = False,
+        leader_is_not: str = "",
+        applied: int = 0,
+        timeout_s: float = 10.0,
+    ) -> GoStatus:
+        """Return its status as soon as all the conditions given hold together."""
+        result = await self.ask(
+            "wait",
+            timeout_s + 5,
+            state=state,
+            leader=leader or bool(leader_is_not),
+            applied=applied,
+            timeout_ms=round(timeout_s * 1000),
+            **{"not": leader_is_not},
+        )
+        return GoStatus(**result)
+
+    async def connect(self, peer: ServerID, address: str) -> None:
+        """Dial ``peer`` and remember its address, also over restarts."""
+        self._known[peer] = address
+        await self.ask("connect", peer=peer, address=address)
+
+    async def apply(self, *data: bytes) -> list[Index]:
+        """Propose all of ``data`` at once; return the indexes when all are applied here."""
+        result = await self.ask("apply", data=[item.hex() for item in data])
+        return [Index(index) for index in result["indexes"]]
+
+    async def dump(self, first: int = 0, last: int = 0) -> list[LogEntry]:
+        """Return the entries of its log store from ``first`` to ``last``, both included."""
+        result = await self.ask("dump", first=first, last=last)
+        return [
+            LogEntry(
+                Index(entry["index"]),
+                Term(entry["term"]),
+                LogType(entry["type"]),
+                _from_hex(entry["data"]),
+                _from_hex(entry["extensions"]),
+                _from_hex(entry["appended_at"]),
+            )
+            for entry in result["entries"]
+        ]
+
+    async def applied(self) -> list[tuple[Index, Term, bytes]]:
+        """Return what it has applied, oldest first (mode ``raft``)."""
+        result = await self.ask("state")
+        return [
+            (Index(entry["index"]), Term(entry["term"]), _from_hex(entry["data"]))
+            for entry in result["applied"]
+        ]
+
+    async def kill(self) -> None:
+        """Send SIGKILL and return when the process is gone; fine when it is already."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+            if process.stdin is not None:
+                await process.stdin.aclose()
+
+    async def quit(self, timeout_s: float = _COMMAND_TIMEOUT_S) -> None:
+        """Shut it down as an operator would, and return when the process is gone."""
+        await self.ask("quit", timeout_s)
+        await self.kill()
+
+    def pause(self) -> None:
+        """Stop the process (SIGSTOP) until :meth:`resume`: connections stay open and silent."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._running().send_signal(signal.SIGCONT)
+
+    def log(self) -> str:
+        """The end of its log."""
+        return "\n".join(self._log)
+
+    def _running(self) -> trio.Process:
+        if self._process is None:
+            raise GoPeerError(f"Go peer {self.name} is not running")
+        return self._process
+
+    async def _await(self, answer: _Answer, what: str, timeout_s: float) -> Any:
+        with trio.move_on_after(timeout_s) as scope:
+            await answer.event.wait()
+        if scope.cancelled_caught:
+            raise self._failure(f"{what}: no answer within {timeout_s} s")
+        if answer.error is not None:
+            raise self._failure(f"{what}: {answer.error}")
+        return answer.result
+
+    def _failure(self, what: str) -> GoPeerError:
+        log = self.log()
+        return GoPeerError(f"Go peer {self.name}: {what}" + (f"\nits log:\n{log}" if log else ""))
+
+    async def _read_answers(self, process: trio.Process) -> None:
+        if process.stdout is None:
+            return
+        async with process.stdout:
+            buffer = bytearray()
+            async for chunk in process.stdout:
+                buffer += chunk
+                *lines, rest = buffer.split(b"\n") if b"\n" in chunk else [buffer]
+                buffer = bytearray(rest)
+                for line in lines:
+                    self._take(json.loads(line))
+                if len(buffer) > _MAX_LINE_BYTES:
+                    raise self._failure("an answer has no end")
+        for answer in [self._ready, *self._answers.values()]:
+            answer.fail("it has ended")
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message.get("event") == "ready":
+            self._ready.finish(message)
+            return
+        answer = self._answers.get(message["id"])
+        if answer is None:  # given up on
+            return
+        if "error" in message:
+            answer.fail(message["error"])
+        else:
+            answer.finish(message["result"])
+
+    async def _read_log(self, process: trio.Process) -> None:
+        if process.stderr is None:
+            return
+        async with process.stderr:
+            unfinished = ""
+            async for chunk in process.stderr:
+                *lines, unfinished = (unfinished + chunk.decode(errors="replace")).split("\n")
+                self._log.extend(lines)
+
+
+class _Answer:
+    """What one command came to; the first outcome stays."""
+
+    def __init__(self) -> None:
+        self.event = trio.Event()
+        self.result: Any = None
+        self.error: str | None = None
+
+    def finish(self, result: Any) -> None:
+        if not self.event.is_set():
+            self.result = result
+            self.event.set()
+
+    def fail(self, error: str) -> None:
+        if not self.event.is_set():
+            self.error = error
+            self.event.set()
+
+
+async def introduce(*peers: GoPeer) -> None:
+    """Connect each to each, so that every one knows all addresses, also over restarts."""
+    for peer in peers:
+        for other in peers:
+            if other is not peer:
+                await peer.connect(other.id, other.address)
+
+
+def _flag(name: str, value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"-{name.replace('_', '-')}={text}"
+
+
+def _from_hex(text: str | None) -> bytes:
+    """Nil and empty are one: BoltDB gives back an empty payload as nil."""
+    return bytes.fromhex(text or "")
