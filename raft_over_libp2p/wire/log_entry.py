@@ -48,8 +48,10 @@ _HEAD: Final = _APPENDED_AT + b"\xaf\x01"
 _DATA_AT: Final = _TIME_AT + 15
 _NO_EXTENSIONS: Final = _EXTENSIONS + NIL + _INDEX
 _TYPES: Final = tuple(LogType)
-_CONFIGURATIONS: Final = frozenset(
-    (LogType.ADD_PEER_DEPRECATED, LogType.REMOVE_PEER_DEPRECATED, LogType.CONFIGURATION)
+# By type: a set of enum members would hash each entry's in Python code.
+_HOLDS_CONFIGURATION: Final = tuple(
+    log_type in {LogType.ADD_PEER_DEPRECATED, LogType.REMOVE_PEER_DEPRECATED, LogType.CONFIGURATION}
+    for log_type in _TYPES
 )
 _UINT_FORMS: Final = {0xCC: (1, 0x80), 0xCD: (2, 0x100), 0xCE: (4, 1 << 16), 0xCF: (8, 1 << 32)}
 
@@ -133,8 +135,12 @@ ENTRIES: Final = GoType(_read_entries, _write_entries)
 
 
 def _read_entry(reader: LegacyReader) -> LogEntry:
-    entry = _read_canonical(reader) or _read_any_form(reader)
-    if entry.type in _CONFIGURATIONS:
+    try:
+        entry, reader.position = _canonical_entry(reader.data, reader.position)
+    except (IndexError, _OtherFormError):
+        # Or it is not wholly here: the careful way finds out.
+        entry = _read_any_form(reader)
+    if _HOLDS_CONFIGURATION[entry.type]:
         # The core reads this later and must never fail on what a peer sent.
         decode_configuration(entry.data)
     return entry
@@ -158,23 +164,15 @@ def _read_any_form(reader: LegacyReader) -> LogEntry:
     return entry
 
 
-def _read_canonical(reader: LegacyReader) -> LogEntry | None:
-    """Read an entry that stands in canonical form, or return None and stay.
-
-    None also when it is not wholly here: the other way of reading then finds out.
-    """
-    data, start = reader.data, reader.position
-    if not data.startswith(_HEAD, start) or not data.startswith(_DATA, start + _DATA_AT):
-        return None
-    try:
-        entry, reader.position = _canonical_entry(data, start)
-    except (IndexError, _OtherFormError):
-        return None
-    return entry
-
-
 def _canonical_entry(data: bytes, start: int) -> tuple[LogEntry, int]:
-    """Return the entry at ``start``, whose head and data key were compared already, and its end."""
+    """Return the entry at ``start``, which stands in canonical form, and where it ends.
+
+    Raises:
+        IndexError, _OtherFormError: it does not, or it is not wholly here.
+
+    """
+    if not data.startswith(_HEAD, start) or not data.startswith(_DATA, start + _DATA_AT):
+        raise _OtherFormError
     begin, end = _canonical_raw(data, start + _DATA_AT + len(_DATA))
     if data.startswith(_NO_EXTENSIONS, end):
         extensions = b""

@@ -78,25 +78,43 @@ class StructureScanner:
         end = len(data)
         unfinished = self._open
         while unfinished:
-            if end < self._needed:
+            if not self._scalars(data, end):
                 return False
-            size = _SIZES[data[self.position]]
-            elements = 0
-            if not size:
-                header_and_elements = self._sized_token(data, end)
-                if header_and_elements is None:
+            if unfinished[-1]:
+                token = self._sized_token(data, end)
+                if token is None:
                     return False
-                size, elements = header_and_elements
-            if not self._reach(self.position + size, end):
-                return False
-            self.position += size
-            self._needed = self.position + 1
-            unfinished[-1] -= 1
-            if elements:
-                self._enter(elements)
+                size, elements = token
+                if not self._reach(self.position + size, end):
+                    return False
+                self.position += size
+                self._needed = self.position + 1
+                unfinished[-1] -= 1
+                if elements:
+                    self._enter(elements)
             while unfinished and not unfinished[-1]:
                 unfinished.pop()
         return True
+
+    def _scalars(self, data: bytes | bytearray, end: int) -> bool:
+        """Pass the run of tokens whose first byte tells their size; False when ``data`` ends."""
+        position, left = self.position, self._open[-1]
+        if end < self._needed:
+            return False
+        limit = min(end, self._budget_end)
+        while left and position < limit:
+            size = _SIZES[data[position]]
+            if not size or position + size > limit:
+                break
+            position += size
+            left -= 1
+        self.position, self._open[-1] = position, left
+        if not left:
+            return True
+        if position >= limit:
+            return self._reach(position + 1, end)
+        size = _SIZES[data[position]]
+        return not size or self._reach(position + size, end)
 
     def _reach(self, offset: int, end: int) -> bool:
         """Tell whether the bytes up to ``offset`` are here; remember how many are needed."""
