@@ -22,16 +22,63 @@ else (mixed-cluster rule 9).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
+from raft_over_libp2p import limits
 from raft_over_libp2p.config import RaftConfig
-from raft_over_libp2p.core.events import Event
+from raft_over_libp2p.core import election, following, replication, voting
+from raft_over_libp2p.core.calls import AppendCall, HeartbeatCall, VoteCall
+from raft_over_libp2p.core.events import (
+    Applied,
+    CallFailed,
+    Event,
+    PeerConnected,
+    Persisted,
+    RequestReceived,
+    ResponseReceived,
+)
 from raft_over_libp2p.core.interfaces import ConfigurationCodec, InitialState, LogReader, Random
-from raft_over_libp2p.core.ready import Ready
+from raft_over_libp2p.core.leadership import Leadership
+from raft_over_libp2p.core.messages import (
+    AppendEntriesRequest,
+    InstallSnapshotRequest,
+    RequestPreVoteRequest,
+    RequestVoteRequest,
+    TimeoutNowRequest,
+)
+from raft_over_libp2p.core.ready import LeaderChanged, ReadRefused, Ready
+from raft_over_libp2p.core.server import Server
 from raft_over_libp2p.core.status import CoreStatus
-from raft_over_libp2p.types import ZERO_GO_TIME, BatchID, CallID, Index, LogType, ServerID, Term
+from raft_over_libp2p.errors import (
+    InvariantViolation,
+    LocalProtocolError,
+    NotLeader,
+    ProposalRefused,
+)
+from raft_over_libp2p.types import (
+    ZERO_GO_TIME,
+    BatchID,
+    CallID,
+    Index,
+    LogType,
+    ServerID,
+    Term,
+)
 
 __all__ = ["Machine"]
+
+_LATE_S: Final = 0.1
+"""A loop that is later than this re-arms its timers once: what it missed may wait in a queue."""
+
+_ANSWER: Final[Mapping[type, Callable[[Server, CallID, ServerID, Any], None]]] = {
+    AppendEntriesRequest: following.answer_append_entries,
+    RequestVoteRequest: voting.answer_vote,
+    RequestPreVoteRequest: voting.answer_pre_vote,
+    TimeoutNowRequest: following.answer_timeout_now,
+    InstallSnapshotRequest: following.answer_install_snapshot,
+}
+"""What answers each kind of request, in every role."""
 
 
 class Machine:
@@ -49,21 +96,113 @@ class Machine:
         now: float,
     ) -> None:
         """Start as a follower of ``initial``'s term, from what ``log`` and ``initial`` hold."""
-        raise NotImplementedError
+        self._server = Server(
+            server_id=server_id,
+            config=config,
+            log=log,
+            initial=initial,
+            rng=rng,
+            codec=codec,
+            now=now,
+        )
+        self._told_leader = LeaderChanged(None, self._server.term)
+        self._on_event: dict[type, Callable[[Any], None]] = {
+            RequestReceived: self._on_request,
+            ResponseReceived: self._on_response,
+            CallFailed: self._on_call_failed,
+            PeerConnected: self._on_peer_connected,
+            Persisted: self._on_persisted,
+            Applied: self._on_applied,
+        }
 
     # -- inputs
 
     def handle(self, event: Event, now: float) -> None:
         """Take in one event. The one door: heartbeats come through it too."""
-        raise NotImplementedError
+        self._server.now = now
+        self._on_event[type(event)](event)
+
+    def _on_request(self, event: RequestReceived) -> None:
+        _ANSWER[type(event.request)](self._server, event.call, event.peer, event.request)
+
+    def _on_response(self, event: ResponseReceived) -> None:
+        server = self._server
+        call = server.calls.pop(event.call, None)
+        if isinstance(call, AppendCall):
+            replication.on_append_answer(server, self._leadership, call, event.response)
+        elif isinstance(call, HeartbeatCall):
+            self._leadership.on_heartbeat_answer(call, event.response)
+        elif isinstance(call, VoteCall):
+            election.on_answer(server, call, event.response)
+
+    def _on_call_failed(self, event: CallFailed) -> None:
+        server = self._server
+        call = server.calls.pop(event.call, None)
+        if isinstance(call, AppendCall):
+            replication.on_append_failure(server, call, event.reason)
+        elif isinstance(call, HeartbeatCall):
+            self._leadership.on_heartbeat_failure(call, event.reason)
+        elif isinstance(call, VoteCall):
+            election.on_failure(server, call)
+
+    def _on_peer_connected(self, event: PeerConnected) -> None:
+        leadership = self._server.leadership
+        if leadership is not None and (peer := leadership.peers.get(event.peer)) is not None:
+            peer.failures = 0
+            peer.retry()
+
+    def _on_persisted(self, event: Persisted) -> None:
+        server = self._server
+        server.writes.persisted(event.batch)
+        server.log.persisted(event.batch)
+        server.is_held_back = False
+        server.ready.send.extend(
+            server.holding.release(server.writes.persisted_batch, server.log.durable_index)
+        )
+        election.on_persisted(server)
+        if server.leadership is not None:
+            server.leadership.advance_commit()
+
+    def _on_applied(self, event: Applied) -> None:
+        server = self._server
+        if event.index > server.handed_index:
+            raise LocalProtocolError(f"entry {event.index} was applied before it was handed out")
+        server.applied_index = max(server.applied_index, event.index)
+
+    @property
+    def _leadership(self) -> Leadership:
+        leadership = self._server.leadership
+        if leadership is None:
+            raise InvariantViolation("a leader's call outlived its leadership")
+        return leadership
 
     def handle_timer(self, now: float) -> None:
         """Do what is due at ``now``; call it when ``next_timer()`` has come."""
-        raise NotImplementedError
+        server = self._server
+        is_late = now - self.next_timer() > _LATE_S
+        server.now = now
+        if is_late and not server.is_rearmed:
+            # This process stood still, so others were not heard: give them one chance to be.
+            server.is_rearmed = True
+            self._rearm()
+            return
+        server.is_rearmed = is_late
+        if server.leadership is not None:
+            server.leadership.on_timer()
+        elif now >= server.election_at:
+            election.on_timeout(server)
+
+    def _rearm(self) -> None:
+        server = self._server
+        if server.leadership is not None:
+            server.leadership.rearm()
+        else:
+            server.arm_election_timer()
 
     def next_timer(self) -> float:
         """Return when ``handle_timer`` must be called next; ``math.inf`` if never."""
-        raise NotImplementedError
+        leadership = self._server.leadership
+        return self._server.election_at if leadership is None else leadership.next_timer()
 
     def propose(
         self,
@@ -84,9 +223,21 @@ class Machine:
             NotLeader: nothing was appended.
             ProposalRefused: an entry is over ``MAX_ENTRY_DATA_BYTES`` or the uncommitted
                 window is full; nothing was appended.
+            LocalProtocolError: ``data`` is empty, or a configuration is proposed as data.
 
         """
-        raise NotImplementedError
+        server = self._server
+        server.now = now
+        if server.leadership is None or server.is_write_overdue:
+            raise NotLeader(None if server.leader == server.id else server.leader)
+        if not data or type is LogType.CONFIGURATION:
+            raise LocalProtocolError("propose at least one entry, and none of type CONFIGURATION")
+        largest = max(map(len, data)) + len(extensions)
+        if largest > limits.MAX_ENTRY_DATA_BYTES:
+            raise ProposalRefused(
+                f"an entry of {largest} bytes is over the limit of {limits.MAX_ENTRY_DATA_BYTES}"
+            )
+        return server.leadership.append(type, data, extensions, appended_at)
 
     def read_index(self, token: int, now: float) -> None:
         """Register a linearisable read (thesis 6.4, mixed-cluster rule 5).
@@ -98,24 +249,75 @@ class Machine:
             ProposalRefused: too many reads wait already.
 
         """
-        raise NotImplementedError
+        server = self._server
+        server.now = now
+        if server.leadership is None:
+            raise NotLeader(server.leader)
+        server.leadership.register_read(token)
 
     # -- outputs
 
     def take_ready(self) -> Ready:
         """Return everything owed since the last call (see ``core.ready``) and forget it."""
-        raise NotImplementedError
+        server = self._server
+        if server.leadership is not None:
+            server.leadership.flush()
+        ready, server.ready = server.ready, Ready()
+        ready.write = server.writes.take(server.hard_state, server.log, server.now)
+        self._hand_out_committed(ready)
+        if server.refused_reads:
+            ready.read_states.extend(ReadRefused(t, server.leader) for t in server.refused_reads)
+            server.refused_reads.clear()
+        told = self._told_leader
+        if server.leader != told.leader or (server.leader and server.term != told.term):
+            self._told_leader = LeaderChanged(server.leader, server.term)
+            ready.observations.append(self._told_leader)
+        return ready
+
+    def _hand_out_committed(self, ready: Ready) -> None:
+        # A leader may know more committed than it holds durably itself (thesis 10.2.1), but
+        # nothing is applied that this server could lose (mixed-cluster rule 9).
+        server = self._server
+        last = min(server.commit_index, server.log.durable_index)
+        count = min(last - server.handed_index, limits.MAX_APPLY_BATCH_ENTRIES)
+        if count > 0:
+            low = Index(server.handed_index + 1)
+            entries, _ = server.log.entries(low, count, limits.MAX_INFLIGHT_APPEND_BYTES)
+            ready.committed = list(entries)
+            server.handed_index = entries[-1].index
 
     def status(self, now: float) -> CoreStatus:
         """Return a picture of this server at ``now``; costs some microseconds a peer."""
-        raise NotImplementedError
+        server = self._server
+        latest = server.membership.latest
+        leadership = server.leadership
+        contact = None if server.leader_contact is None else now - server.leader_contact
+        peers = leadership.peers.values() if leadership is not None else ()
+        return CoreStatus(
+            server_id=server.id,
+            role=server.role,
+            term=server.term,
+            leader=server.leader,
+            commit_index=server.commit_index,
+            applied_index=server.applied_index,
+            durable_index=server.log.durable_index,
+            first_index=server.log.first_index,
+            last_index=server.log.last_index,
+            last_log_term=server.log.last_term,
+            snapshot_index=server.log.snapshot_index,
+            configuration=latest.configuration,
+            configuration_index=latest.index,
+            configuration_committed=server.membership.is_latest_committed,
+            last_leader_contact_s=None if leadership is not None else contact,
+            peers=tuple(peer.picture(server.log.last_index, now) for peer in peers),
+        )
 
     @property
     def next_call(self) -> CallID:
         """The number the next outgoing call would get."""
-        raise NotImplementedError
+        return self._server.next_call
 
     @property
     def next_batch(self) -> BatchID:
         """The number the next write would get."""
-        raise NotImplementedError
+        return self._server.writes.next_batch

@@ -1,0 +1,46 @@
+"""Calls in flight: what each one asked, so that its answer can be understood.
+
+hashicorp's answers carry no match index and no term they answer to; only the request tells.
+The table is emptied whenever the role or the term changes: later answers find no call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from raft_over_libp2p.core.progress import Progress
+from raft_over_libp2p.types import Index, ServerID
+
+__all__ = ["AppendCall", "HeartbeatCall", "PendingCall", "VoteCall"]
+
+
+@dataclass(slots=True, eq=False)
+class AppendCall:
+    """Entries after ``prev``, ``length`` of them (0 to tell the commit index only)."""
+
+    progress: Progress
+    sent_at: float
+    newest_read: int
+    epoch: int
+    prev: Index
+    length: int
+    size: int
+    commit_index: Index
+
+
+@dataclass(slots=True, eq=False)
+class HeartbeatCall:
+    progress: Progress
+    sent_at: float
+    newest_read: int
+
+
+@dataclass(slots=True, eq=False)
+class VoteCall:
+    """A RequestVote, or a RequestPreVote."""
+
+    peer: ServerID
+
+
+PendingCall: TypeAlias = AppendCall | HeartbeatCall | VoteCall

@@ -1,0 +1,189 @@
+"""How a server campaigns (Raft §5.2; pre-vote, thesis 9.6; mixed-cluster rules 9, 10, 21 to 23)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from raft_over_libp2p.core import leadership
+from raft_over_libp2p.core.calls import VoteCall
+from raft_over_libp2p.core.messages import (
+    ErrorResponse,
+    RequestPreVoteRequest,
+    RequestPreVoteResponse,
+    RequestVoteRequest,
+    RequestVoteResponse,
+    Response,
+)
+from raft_over_libp2p.core.quorum import majority
+from raft_over_libp2p.core.ready import Role
+from raft_over_libp2p.core.server import Server
+from raft_over_libp2p.types import ServerID, Term
+
+__all__ = [
+    "Candidacy",
+    "Phase",
+    "campaign",
+    "may_campaign",
+    "on_answer",
+    "on_failure",
+    "on_persisted",
+]
+__all__ += ["on_timeout"]
+
+
+class Phase(Enum):
+    """How far a campaign has come."""
+
+    PRE_VOTE = "pre-vote"
+    SAVING_VOTE = "saving-vote"
+    """The new term and the vote for itself are not durable: nothing may be said of them yet."""
+    VOTE = "vote"
+
+
+@dataclass(slots=True)
+class Candidacy:
+    """One round of asking. Each voter is counted once, however often it answers."""
+
+    phase: Phase
+    is_transfer: bool = False
+    granted: set[ServerID] = field(default_factory=set)
+    refused: set[ServerID] = field(default_factory=set)
+
+
+def may_campaign(server: Server) -> bool:
+    """Tell whether this server may ask for votes now.
+
+    It must be a voter in the latest or in the committed configuration: a leader that crashed
+    after appending its own removal may hold the only log that can win (rule 10). It must not
+    while its disk stands still (rule 23) or was full and has not written since (rule 9).
+    """
+    return (
+        server.membership.is_voter(server.id)
+        and not server.is_held_back
+        and not server.is_write_overdue
+    )
+
+
+def on_timeout(server: Server) -> None:
+    """Do what a follower's or a candidate's election timer asks for."""
+    heartbeat_timeout_s = server.config.heartbeat_timeout_s
+    if server.role is Role.FOLLOWER and server.now - server.last_contact < heartbeat_timeout_s:
+        # The timer is not moved at each contact: it fires, looks, and goes on from there.
+        server.election_at = server.last_contact + server.random_timeout(heartbeat_timeout_s)
+        return
+    server.leader = None
+    if may_campaign(server):
+        campaign(server)
+        return
+    if server.is_held_back:
+        # A write that succeeds shows that the disk takes writes again.
+        server.writes.owe_hard_state(is_new_term=False)
+    if server.role is Role.CANDIDATE:
+        server.become_follower()
+    else:
+        server.arm_election_timer()
+
+
+def campaign(server: Server, *, is_transfer: bool = False) -> None:
+    """Begin a round: a pre-vote, unless the leader asked for this or pre-vote is off."""
+    server.calls.clear()
+    server.leader = None
+    server.election_at = server.now + server.random_timeout(server.config.election_timeout_s)
+    if is_transfer or server.config.pre_vote_disabled:
+        _start_election(server, is_transfer=is_transfer)
+        return
+    server.candidacy = Candidacy(Phase.PRE_VOTE)
+    if server.role is not Role.CANDIDATE:
+        server.set_role(Role.CANDIDATE)
+    request = RequestPreVoteRequest(
+        term=Term(server.term + 1),
+        last_log_index=server.log.last_index,
+        last_log_term=server.log.last_term,
+    )
+    for peer in _voters_asked(server):
+        server.call(peer, request, VoteCall(peer))
+    _count(server, server.id, granted=True)
+
+
+def _start_election(server: Server, *, is_transfer: bool) -> None:
+    """Enter the next term and vote for ourselves; votes are asked for when that is durable."""
+    server.calls.clear()
+    server.enter_term(Term(server.term + 1), vote=server.id)
+    server.candidacy = Candidacy(Phase.SAVING_VOTE, is_transfer)
+    server.election_at = server.now + server.random_timeout(server.config.election_timeout_s)
+    server.set_role(Role.CANDIDATE)
+
+
+def on_persisted(server: Server) -> None:
+    """Ask for votes once our own is durable."""
+    candidacy = server.candidacy
+    if candidacy is None or candidacy.phase is not Phase.SAVING_VOTE:
+        return
+    if server.writes.vote_batch > server.writes.persisted_batch:
+        return
+    candidacy.phase = Phase.VOTE
+    request = RequestVoteRequest(
+        term=server.term,
+        candidate=server.id,
+        last_log_index=server.log.last_index,
+        last_log_term=server.log.last_term,
+        leadership_transfer=candidacy.is_transfer,
+    )
+    for peer in _voters_asked(server):
+        server.call(peer, request, VoteCall(peer))
+    _count(server, server.id, granted=True)
+
+
+def _voters_asked(server: Server) -> list[ServerID]:
+    voters = server.membership.latest.configuration.voters
+    return [peer for peer in voters if peer != server.id]
+
+
+def on_answer(server: Server, call: VoteCall, response: Response) -> None:
+    """Count a vote, or follow a higher term."""
+    candidacy = server.candidacy
+    if candidacy is None:
+        return
+    if isinstance(response, RequestPreVoteResponse) and candidacy.phase is Phase.PRE_VOTE:
+        # A grant, and a refusal by who would enter it too, states the term asked for.
+        asked = Term(server.term + 1)
+    elif isinstance(response, RequestVoteResponse) and candidacy.phase is Phase.VOTE:
+        asked = server.term
+    else:
+        # hashicorp/raft before 1.7 may say that it does not know pre-votes: that is no refusal.
+        is_unknown = isinstance(response, ErrorResponse) and "unexpected command" in response.error
+        _count(server, call.peer, granted=is_unknown and candidacy.phase is Phase.PRE_VOTE)
+        return
+    if response.term > asked:
+        server.adopt_term(response.term)
+    else:
+        _count(server, call.peer, granted=response.granted)
+
+
+def on_failure(server: Server, call: VoteCall) -> None:
+    """Take a failed call as a refusal in this round."""
+    _count(server, call.peer, granted=False)
+
+
+def _count(server: Server, voter: ServerID, *, granted: bool) -> None:
+    """Count an answer; only voters of the latest configuration count (rule 10)."""
+    candidacy = server.candidacy
+    voters = server.membership.latest.configuration.voters
+    if candidacy is None:
+        return
+    (candidacy.granted if granted else candidacy.refused).add(voter)
+    needed = majority(len(voters))
+    if len(candidacy.granted.intersection(voters)) >= needed:
+        if candidacy.phase is Phase.PRE_VOTE:
+            _start_election(server, is_transfer=False)
+        else:
+            leadership.begin(server)
+    elif (
+        candidacy.phase is Phase.PRE_VOTE
+        and len(voters) - len(candidacy.refused.intersection(voters)) < needed
+    ):
+        # Go voters refuse for up to two timeouts after the last contact: ask again soon (22).
+        quarter_s = server.config.election_timeout_s / 4
+        again_at = server.now + server.random_timeout(quarter_s)
+        server.election_at = min(server.election_at, again_at)

@@ -1,0 +1,201 @@
+"""The log as this server sees it: what is in memory, what is on the disk, what is on its way.
+
+Invariants, in the order of the log::
+
+    first_index <= ... <= durable_index <= last_index
+    _recent holds _recent_from .. last_index, and everything after durable_index is in it
+    entries from _unwritten_from on belong to no write yet
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raft_over_libp2p import limits
+from raft_over_libp2p.core.interfaces import LogReader, SnapshotMeta
+from raft_over_libp2p.errors import invariant
+from raft_over_libp2p.types import NO_INDEX, NO_TERM, BatchID, Index, LogEntry, Term
+
+__all__ = ["LogView"]
+
+
+@dataclass(slots=True)
+class _Written:
+    """What is left in the log of the entries one write carries."""
+
+    batch: BatchID
+    last_index: Index
+
+
+class LogView:
+    """Entries, terms and durability over a :class:`LogReader` and recent entries in memory."""
+
+    def __init__(self, reader: LogReader, snapshot: SnapshotMeta | None) -> None:
+        """Start with a log that is all durable."""
+        self._reader = reader
+        self._snapshot_index = snapshot.index if snapshot else NO_INDEX
+        self._snapshot_term = snapshot.term if snapshot else NO_TERM
+        self.last_index = max(reader.last_index(), self._snapshot_index)
+        self.durable_index = self.last_index
+        self.undurable_bytes = 0
+        """Charged size of the entries after ``durable_index``."""
+        self._recent: list[LogEntry] = []
+        self._recent_from = Index(self.last_index + 1)
+        self._recent_bytes = 0
+        self._unwritten_from = self._recent_from
+        self._truncate_from: Index | None = None
+        self._written: deque[_Written] = deque()
+        self._slice_key = (0, 0, 0)
+        self._slice: tuple[tuple[LogEntry, ...], int] = ((), 0)
+        self.last_term = self.term(self.last_index) or NO_TERM
+
+    # -- reading
+
+    @property
+    def first_index(self) -> Index:
+        """Index of the oldest entry kept."""
+        if self._recent and self._recent_from == self._snapshot_index + 1:
+            return self._recent_from
+        return min(self._reader.first_index(), self._recent_from)
+
+    @property
+    def snapshot_index(self) -> Index:
+        """Index the newest snapshot stands at; 0 without one."""
+        return self._snapshot_index
+
+    def term(self, index: Index) -> Term | None:
+        """Return the term at ``index``, 0 at index 0, None where it is not known (any more)."""
+        if index >= self._recent_from:
+            offset = index - self._recent_from
+            return self._recent[offset].term if offset < len(self._recent) else None
+        if index == self._snapshot_index:
+            return self._snapshot_term
+        if index == NO_INDEX:
+            return NO_TERM
+        return self._reader.term(index) if index >= self._reader.first_index() else None
+
+    def entries(self, low: Index, count: int, max_bytes: int) -> tuple[tuple[LogEntry, ...], int]:
+        """Return up to ``count`` entries from ``low`` on and their charged size.
+
+        Cut at ``max_bytes``, but at least one entry; ``low`` must be kept. The last answer is
+        remembered, because a leader asks the same for each of its followers.
+        """
+        high = min(low + count - 1, self.last_index)
+        key = (low, high, max_bytes)
+        if key == self._slice_key:
+            return self._slice
+        if low >= self._recent_from:
+            start = low - self._recent_from
+            found: Sequence[LogEntry] = self._recent[start : start + high - low + 1]
+        else:
+            high = min(high, self._recent_from - 1)
+            found = self._reader.entries(low, Index(high), max_bytes)
+        size = 0
+        for position, entry in enumerate(found):
+            size += entry.size
+            if size > max_bytes and position:
+                found, size = found[:position], size - entry.size
+                break
+        self._slice_key, self._slice = key, (tuple(found), size)
+        return self._slice
+
+    def last_with_term_at_most(self, term: Term, before: Index) -> Index:
+        """Return the last index below ``before`` whose term is at most ``term``; 0 if none.
+
+        Terms never fall along a log, so this is a binary search. Entries behind the snapshot
+        count as having a lower term.
+        """
+        low = max(self.first_index - 1, self._snapshot_index)
+        high = min(before - 1, self.last_index)
+        if high <= low:
+            return Index(max(high, NO_INDEX))
+        while low < high:
+            middle = (low + high + 1) // 2
+            found = self.term(Index(middle))
+            if found is not None and found <= term:
+                low = middle
+            else:
+                high = middle - 1
+        return Index(low)
+
+    # -- changing
+
+    def append(self, entries: Sequence[LogEntry]) -> None:
+        """Add entries that follow the last one; they are durable when their write is."""
+        invariant(entries[0].index == self.last_index + 1, "an append must follow the last entry")
+        self._recent.extend(entries)
+        last = entries[-1]
+        self.last_index, self.last_term = last.index, last.term
+        size = sum([entry.size for entry in entries])
+        self._recent_bytes += size
+        self.undurable_bytes += size
+
+    def truncate(self, first_removed: Index) -> None:
+        """Remove ``first_removed`` and all after it; what writes on their way carry counts no more."""
+        invariant(
+            self._snapshot_index < first_removed <= self.last_index,
+            "a truncation must remove entries, and none that a snapshot covers",
+        )
+        keep = max(first_removed - self._recent_from, 0)
+        del self._recent[keep:]
+        self._recent_from = min(self._recent_from, first_removed)
+        self._recent_bytes = sum([entry.size for entry in self._recent])
+        self.last_index = Index(first_removed - 1)
+        self.durable_index = min(self.durable_index, self.last_index)
+        self.last_term = self.term(self.last_index) or NO_TERM
+        for written in self._written:
+            written.last_index = min(written.last_index, self.last_index)
+        if first_removed < self._unwritten_from:
+            self._unwritten_from = first_removed
+            if self._truncate_from is None or first_removed < self._truncate_from:
+                self._truncate_from = first_removed
+        self._count_undurable()
+        self._slice_key, self._slice = (0, 0, 0), ((), 0)
+
+    # -- durability
+
+    @property
+    def has_unwritten(self) -> bool:
+        """Whether the disk must still be told of a truncation or of entries."""
+        return self._truncate_from is not None or self._unwritten_from <= self.last_index
+
+    def take_unwritten(self, batch: BatchID) -> tuple[Index | None, tuple[LogEntry, ...]]:
+        """Return what the write ``batch`` must truncate from, and what it must append."""
+        truncate_from, self._truncate_from = self._truncate_from, None
+        start = self._unwritten_from - self._recent_from
+        append = tuple(self._recent[start:])
+        self._unwritten_from = Index(self.last_index + 1)
+        self._written.append(_Written(batch, self.last_index))
+        return truncate_from, append
+
+    def persisted(self, batch: BatchID) -> None:
+        """Raise ``durable_index`` over what the writes up to ``batch`` carried and is still there.
+
+        Entries that were truncated since were taken out of their write's account by
+        ``truncate`` (mixed-cluster rule 8).
+        """
+        while self._written and self._written[0].batch <= batch:
+            self.durable_index = max(self.durable_index, self._written.popleft().last_index)
+        if self.durable_index == self.last_index:
+            self.undurable_bytes = 0
+        else:
+            self._count_undurable()
+        if self._recent_bytes > limits.MAX_LOG_CACHE_BYTES:
+            self._evict()
+
+    def _count_undurable(self) -> None:
+        start = max(self.durable_index + 1 - self._recent_from, 0)
+        self.undurable_bytes = sum([entry.size for entry in self._recent[start:]])
+
+    def _evict(self) -> None:
+        """Forget the oldest durable entries until a quarter of the cache is free."""
+        goal = limits.MAX_LOG_CACHE_BYTES * 3 // 4
+        last = self.durable_index - self._recent_from + 1
+        count = 0
+        while count < last and self._recent_bytes > goal:
+            self._recent_bytes -= self._recent[count].size
+            count += 1
+        del self._recent[:count]
+        self._recent_from = Index(self._recent_from + count)

@@ -1,0 +1,131 @@
+"""What a leader knows of one peer, and how it sends entries to it (mixed-cluster rule 18)."""
+
+from __future__ import annotations
+
+import math
+
+from raft_over_libp2p.core.status import PeerProgress, ProgressMode
+from raft_over_libp2p.types import NO_INDEX, Index, ServerID
+
+__all__ = ["Progress"]
+
+_BACK_OFF_BASE_S = 0.01
+_MAX_BACK_OFF_DOUBLINGS = 10
+
+
+class Progress:
+    """One peer for the length of one leadership; a peer that leaves and returns gets a new one.
+
+    ``epoch`` counts how often the window was given up: an answer to a call of an earlier
+    epoch may still raise ``match_index``, but says nothing about what to send next.
+    """
+
+    __slots__ = (
+        "acknowledged_read",
+        "back_off_cap_s",
+        "commit_at",
+        "commit_told",
+        "contact",
+        "epoch",
+        "failures",
+        "has_answered",
+        "heartbeats_inflight",
+        "inflight",
+        "inflight_bytes",
+        "is_silent",
+        "is_unreachable",
+        "last_error",
+        "match_index",
+        "mode",
+        "next_index",
+        "peer",
+        "reject_step",
+        "retry_at",
+    )
+
+    def __init__(
+        self, peer: ServerID, next_index: Index, now: float, back_off_cap_s: float
+    ) -> None:
+        self.peer = peer
+        self.match_index = NO_INDEX
+        self.next_index = next_index
+        self.mode = ProgressMode.PROBE
+        self.epoch = 0
+        self.inflight = 0
+        self.inflight_bytes = 0
+        self.failures = 0
+        self.back_off_cap_s = back_off_cap_s
+        self.retry_at = math.inf
+        self.is_unreachable = False
+        """Backing off because a call failed, not because the peer refused."""
+        self.reject_step = 1
+        self.contact = now
+        """Send time of the newest answered call; when leading began, before the first answer."""
+        self.has_answered = False
+        self.is_silent = False
+        self.acknowledged_read = 0
+        """Newest read registered before a call that the peer answered in this term."""
+        self.commit_told = NO_INDEX
+        """Commit index the peer is known to have taken in."""
+        self.commit_at = math.inf
+        """When an idle peer is told the commit index."""
+        self.heartbeats_inflight = 0
+        self.last_error = ""
+
+    def succeed(self, match: Index, epoch: int, size: int) -> bool:
+        """Take in that the peer durably holds the log up to ``match``; return whether that is new."""
+        if epoch == self.epoch:
+            self.inflight -= 1
+            self.inflight_bytes -= size
+            self.mode = ProgressMode.REPLICATE
+            self.failures = 0
+            self.reject_step = 1
+            self.last_error = ""
+        if match <= self.match_index:
+            return False
+        # Answers come late and out of order over several streams: match only grows.
+        self.match_index = match
+        if self.next_index <= match:
+            self.next_index = Index(match + 1)
+        return True
+
+    def probe(self, next_index: Index) -> None:
+        """Give up the window and send one append at a time from ``next_index``."""
+        self._new_epoch()
+        self.next_index = max(next_index, Index(self.match_index + 1))
+        self.mode = ProgressMode.PROBE
+
+    def back_off(self, now: float, error: str) -> None:
+        """Wait 10 ms, after the second failure twice as long each time, before the next append."""
+        self._new_epoch()
+        self.failures += 1
+        doublings = min(max(self.failures - 2, 0), _MAX_BACK_OFF_DOUBLINGS)
+        self.retry_at = now + min(_BACK_OFF_BASE_S * 2**doublings, self.back_off_cap_s)
+        self.mode = ProgressMode.BACKING_OFF
+        self.last_error = error
+
+    def retry(self) -> None:
+        """End the back-off: the next append is a probe."""
+        if self.mode is ProgressMode.BACKING_OFF:
+            self.mode = ProgressMode.PROBE
+            self.retry_at = math.inf
+            self.is_unreachable = False
+
+    def _new_epoch(self) -> None:
+        self.epoch += 1
+        self.inflight = 0
+        self.inflight_bytes = 0
+
+    def picture(self, last_index: Index, now: float) -> PeerProgress:
+        """Return this for a status."""
+        return PeerProgress(
+            peer=self.peer,
+            mode=self.mode,
+            match_index=self.match_index,
+            next_index=self.next_index,
+            lag_entries=last_index - self.match_index,
+            inflight=self.inflight,
+            inflight_bytes=self.inflight_bytes,
+            last_contact_s=now - self.contact if self.has_answered else None,
+            last_error=self.last_error,
+        )

@@ -1,0 +1,81 @@
+"""Linearisable reads on the leader (ReadIndex, thesis 6.4; mixed-cluster rule 5).
+
+A read gets the commit index, taken once an entry of the leader's own term is committed. It
+is confirmed when a majority of voters answered calls issued after it was registered: each
+call carries the number of the newest read at its time, so one round confirms them all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from raft_over_libp2p import limits
+from raft_over_libp2p.core.ready import ReadState
+from raft_over_libp2p.errors import ProposalRefused
+from raft_over_libp2p.types import Index
+
+__all__ = ["Reads"]
+
+
+@dataclass(slots=True)
+class _Read:
+    number: int
+    token: int
+    index: Index | None
+
+
+class Reads:
+    """The reads one leadership has to confirm, oldest first."""
+
+    def __init__(self) -> None:
+        self.newest = 0
+        """Number of the newest read; calls sent from now on may confirm it."""
+        self._in_round = 0
+        self._confirmed = 0
+        self._waiting: deque[_Read] = deque()
+
+    def register(self, token: int, index: Index | None) -> None:
+        """Add a read; ``index`` is None until an entry of this term is committed.
+
+        Raises:
+            ProposalRefused: ``MAX_PENDING_READS`` reads wait.
+
+        """
+        if len(self._waiting) >= limits.MAX_PENDING_READS:
+            raise ProposalRefused(f"{limits.MAX_PENDING_READS} reads wait for confirmation already")
+        self.newest += 1
+        self._waiting.append(_Read(self.newest, token, index))
+
+    def begin_round(self) -> bool:
+        """Return whether a round of heartbeats is owed now: none is on its way, and reads wait."""
+        if self.newest == self._in_round or self._in_round > self._confirmed:
+            return False
+        self._in_round = self.newest
+        return True
+
+    def has_own_term_commit(self, commit_index: Index) -> None:
+        """Give the commit index to the reads that waited for this term's first commit."""
+        for read in self._waiting:
+            if read.index is None:
+                read.index = commit_index
+
+    def confirm(self, number: int) -> list[ReadState]:
+        """Return the reads up to ``number``, which a majority confirmed, and forget them."""
+        self._confirmed = max(self._confirmed, number)
+        states = []
+        while self._waiting and self._waiting[0].number <= self._confirmed:
+            read = self._waiting[0]
+            if read.index is None:
+                break
+            self._waiting.popleft()
+            states.append(ReadState(read.token, read.index))
+        return states
+
+    @property
+    def is_waiting(self) -> bool:
+        return bool(self._waiting)
+
+    def tokens(self) -> list[int]:
+        """Return the tokens of the reads that were not confirmed."""
+        return [read.token for read in self._waiting]

@@ -1,0 +1,168 @@
+"""How a leader sends its log to one peer (Raft §5.3; mixed-cluster rules 1 and 18)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from raft_over_libp2p import limits
+from raft_over_libp2p.core.calls import AppendCall
+from raft_over_libp2p.core.messages import (
+    AppendEntriesRequest,
+    AppendEntriesResponse,
+    ErrorResponse,
+    Response,
+)
+from raft_over_libp2p.core.progress import Progress
+from raft_over_libp2p.core.server import Server
+from raft_over_libp2p.core.status import ProgressMode
+from raft_over_libp2p.types import Index, LogEntry, Term
+
+if TYPE_CHECKING:
+    from raft_over_libp2p.core.leadership import Leadership
+
+__all__ = ["on_append_answer", "on_append_failure", "owe_commit", "send_entries", "tell_commit"]
+
+
+def send_entries(server: Server, leadership: Leadership, peer: Progress) -> None:
+    """Send ``peer`` what it lacks, as far as its window allows."""
+    last_index = server.log.last_index
+    config = server.config
+    while peer.next_index <= last_index:
+        if peer.mode is ProgressMode.REPLICATE:
+            if peer.inflight >= config.max_inflight_appends:
+                return
+            if peer.inflight_bytes >= limits.MAX_INFLIGHT_APPEND_BYTES:
+                return
+        elif peer.mode is ProgressMode.BACKING_OFF or peer.inflight:
+            return
+        prev = Index(peer.next_index - 1)
+        prev_term = server.log.term(prev)
+        if prev_term is None or prev < server.log.first_index - 1:
+            peer.back_off(server.now, f"needs entry {peer.next_index}, which only a snapshot holds")
+            return
+        entries, size = server.log.entries(
+            peer.next_index, config.max_append_entries, limits.MAX_FRAME_SENT_BYTES
+        )
+        _append(server, leadership, peer, prev, prev_term, entries, size)
+        peer.next_index = Index(peer.next_index + len(entries))
+
+
+def _append(
+    server: Server,
+    leadership: Leadership,
+    peer: Progress,
+    prev: Index,
+    prev_term: Term,
+    entries: tuple[LogEntry, ...],
+    size: int,
+) -> None:
+    # A Go follower commits up to its own last index, stale tail and all, unless told less (1).
+    commit_index = min(server.commit_index, Index(prev + len(entries)))
+    request = AppendEntriesRequest(
+        term=server.term,
+        leader=server.id,
+        prev_log_index=prev,
+        prev_log_term=prev_term,
+        entries=entries,
+        leader_commit_index=commit_index,
+    )
+    call = AppendCall(
+        progress=peer,
+        sent_at=server.now,
+        newest_read=leadership.reads.newest,
+        epoch=peer.epoch,
+        prev=prev,
+        length=len(entries),
+        size=size,
+        commit_index=commit_index,
+    )
+    peer.inflight += 1
+    peer.inflight_bytes += size
+    server.call(peer.peer, request, call)
+
+
+def owe_commit(server: Server, peer: Progress) -> None:
+    """See to it that ``peer`` is told the commit index, by an empty append if it stays idle."""
+    if peer.commit_at == math.inf and peer.commit_told < min(server.commit_index, peer.match_index):
+        peer.commit_at = server.now + server.random_timeout(server.config.commit_timeout_s)
+
+
+def tell_commit(server: Server, leadership: Leadership, peer: Progress) -> None:
+    """Send an idle peer an empty append at prev = match; again later, until it is answered."""
+    peer.commit_at = math.inf
+    is_idle = peer.next_index > server.log.last_index and peer.mode is not ProgressMode.BACKING_OFF
+    is_owed = peer.commit_told < min(server.commit_index, peer.match_index)
+    prev_term = server.log.term(peer.match_index)
+    has_room = peer.inflight < server.config.max_inflight_appends
+    if is_idle and is_owed and has_room and prev_term is not None:
+        _append(server, leadership, peer, peer.match_index, prev_term, (), 0)
+    owe_commit(server, peer)
+
+
+def on_append_answer(
+    server: Server, leadership: Leadership, call: AppendCall, response: Response
+) -> None:
+    """Take in what a peer says of entries sent to it."""
+    peer = call.progress
+    if not isinstance(response, AppendEntriesResponse):
+        text = response.error if isinstance(response, ErrorResponse) else "another RPC's answer"
+        _back_off(server, peer, call, text)
+        return
+    if not leadership.note_answer(peer, response, call.sent_at, call.newest_read):
+        if server.leadership is leadership and leadership.peers.get(peer.peer) is peer:
+            _back_off(server, peer, call, f"answered term {server.term} in {response.term}")
+    elif response.success:
+        _on_success(server, leadership, call)
+    elif call.epoch == peer.epoch:
+        _on_reject(server, leadership, call, response)
+
+
+def on_append_failure(server: Server, call: AppendCall, reason: str) -> None:
+    """Take a failed call as one whose outcome is unknown: probe again from what is certain."""
+    if call.epoch == call.progress.epoch:
+        _back_off(server, call.progress, call, reason)
+        call.progress.is_unreachable = True
+
+
+def _back_off(server: Server, peer: Progress, call: AppendCall, error: str) -> None:
+    if call.epoch == peer.epoch:
+        peer.back_off(server.now, error)
+        peer.next_index = Index(peer.match_index + 1)
+
+
+def _on_success(server: Server, leadership: Leadership, call: AppendCall) -> None:
+    peer = call.progress
+    peer.commit_told = max(peer.commit_told, call.commit_index)
+    is_new = peer.succeed(Index(call.prev + call.length), call.epoch, call.size)
+    if is_new and peer.match_index > server.commit_index:
+        leadership.advance_commit()
+    owe_commit(server, peer)
+
+
+def _on_reject(
+    server: Server, leadership: Leadership, call: AppendCall, response: AppendEntriesResponse
+) -> None:
+    peer = call.progress
+    if not response.no_retry_backoff:
+        # The peer's storage, not its log: the same entries again, later.
+        next_index = Index(call.prev + 1)
+        peer.back_off(server.now, "the peer could not store entries")
+        peer.next_index = max(next_index, Index(peer.match_index + 1))
+    elif call.prev > peer.match_index:
+        # Backwards: to the end of the peer's log, then by doubling, never below what it holds.
+        step, peer.reject_step = peer.reject_step, peer.reject_step * 2
+        prev = min(response.last_log, call.prev - step)
+        peer.probe(Index(prev + 1))
+    elif call.prev < peer.match_index:
+        peer.probe(peer.next_index)  # an answer from before a success that overtook it
+    elif response.last_log < peer.match_index:
+        server.alarm(
+            peer.peer,
+            f"{peer.peer} acknowledged entry {peer.match_index} and has only "
+            f"{response.last_log} now: it lost its log",
+        )
+        leadership.start_over(peer, Index(response.last_log + 1))
+    else:
+        peer.back_off(server.now, f"refuses entry {peer.match_index}, which it acknowledged")
+        peer.next_index = Index(peer.match_index + 1)

@@ -1,0 +1,375 @@
+"""Several machines in memory, on one heap of events: the same run for the same seed.
+
+Disks are instant and safe unless told otherwise, the network takes a millisecond, and a
+call over a cut link fails after ``CALL_TIMEOUT_S``.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from raft_over_libp2p.config import RaftConfig
+from raft_over_libp2p.core.events import (
+    Applied,
+    CallFailed,
+    Event,
+    Persisted,
+    RequestReceived,
+    ResponseReceived,
+)
+from raft_over_libp2p.core.interfaces import InitialState
+from raft_over_libp2p.core.machine import Machine
+from raft_over_libp2p.core.messages import Request, Response
+from raft_over_libp2p.core.ready import (
+    Call,
+    HardState,
+    Observation,
+    ReadRefused,
+    ReadState,
+    Ready,
+    Reply,
+    Role,
+    Write,
+)
+from raft_over_libp2p.types import (
+    CallID,
+    Configuration,
+    Index,
+    LogEntry,
+    LogType,
+    Server,
+    ServerID,
+    Suffrage,
+    Term,
+)
+
+__all__ = [
+    "CODEC",
+    "Cluster",
+    "JsonCodec",
+    "MemoryLog",
+    "Node",
+    "configuration_entry",
+    "entry",
+    "ids",
+]
+
+CALL_TIMEOUT_S = 0.3
+
+
+class JsonCodec:
+    """A configuration as JSON; the real codec is the wire's."""
+
+    def encode(self, configuration: Configuration) -> bytes:
+        return json.dumps([[s.id, int(s.suffrage)] for s in configuration.servers]).encode()
+
+    def decode(self, data: bytes) -> Configuration:
+        return Configuration(
+            tuple(Server(ServerID(i), i, Suffrage(suffrage)) for i, suffrage in json.loads(data))
+        )
+
+
+CODEC = JsonCodec()
+
+
+def ids(*names: str) -> tuple[ServerID, ...]:
+    return tuple(ServerID(name) for name in names)
+
+
+def entry(index: int, term: int, data: bytes = b"", type_: LogType = LogType.COMMAND) -> LogEntry:
+    return LogEntry(Index(index), Term(term), type_, data or b"%d.%d" % (term, index))
+
+
+def configuration_entry(
+    index: int, term: int, *voters: str, nonvoters: Iterable[str] = ()
+) -> LogEntry:
+    servers = [Server(ServerID(v), v) for v in voters]
+    servers += [Server(ServerID(n), n, Suffrage.NONVOTER) for n in nonvoters]
+    data = CODEC.encode(Configuration(tuple(servers)))
+    return LogEntry(Index(index), Term(term), LogType.CONFIGURATION, data)
+
+
+@dataclass
+class MemoryLog:
+    """What is on one server's disk."""
+
+    kept: list[LogEntry] = field(default_factory=list)
+    first: int = 1
+
+    def first_index(self) -> Index:
+        return Index(self.first)
+
+    def last_index(self) -> Index:
+        return Index(self.first + len(self.kept) - 1)
+
+    def term(self, index: Index) -> Term:
+        assert self.first <= index <= self.last_index()
+        return self.kept[index - self.first].term
+
+    def entries(self, low: Index, high: Index, max_bytes: int) -> Sequence[LogEntry]:
+        assert self.first <= low <= high <= self.last_index()
+        found: list[LogEntry] = []
+        size = 0
+        for item in self.kept[low - self.first : high - self.first + 1]:
+            size += item.size
+            if found and size > max_bytes:
+                break
+            found.append(item)
+        return found
+
+    def write(self, write: Write) -> None:
+        if write.truncate_from is not None:
+            del self.kept[write.truncate_from - self.first :]
+        if write.append:
+            assert write.append[0].index == self.last_index() + 1
+            self.kept.extend(write.append)
+
+
+@dataclass
+class Node:
+    """One server: its machine, its disk, and what it told its caller."""
+
+    server_id: ServerID
+    config: RaftConfig
+    log: MemoryLog
+    hard_state: HardState
+    rng: random.Random
+    machine: Machine
+    is_up: bool = True
+    is_disk_stalled: bool = False
+    unwritten: list[Write] = field(default_factory=list)
+    applied: list[LogEntry] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+    reads: list[ReadState | ReadRefused] = field(default_factory=list)
+    incarnation: int = 0
+
+
+class Cluster:
+    """A world of nodes; ``now`` is in seconds."""
+
+    def __init__(
+        self,
+        voters: Sequence[str],
+        *,
+        blank: Sequence[str] = (),
+        nonvoters: Sequence[str] = (),
+        logs: dict[str, list[LogEntry]] | None = None,
+        terms: dict[str, int] | None = None,
+        seed: int = 1,
+        config: RaftConfig | None = None,
+    ) -> None:
+        """Start ``voters`` and ``nonvoters`` with one configuration at entry 1, ``blank`` without."""
+        self.now = 0.0
+        self.rng = random.Random(seed)
+        self.latency_s = 0.001
+        self.config = config or RaftConfig()
+        self.cut: set[tuple[ServerID, ServerID]] = set()
+        self.sent: list[tuple[float, ServerID, Call | Reply]] = []
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._sequence = 0
+        self._inbound = 0
+        self.nodes: dict[ServerID, Node] = {}
+        first = configuration_entry(1, 1, *voters, nonvoters=nonvoters)
+        for name in [*voters, *nonvoters]:
+            kept = [first, *(logs or {}).get(name, [])]
+            term = max((terms or {}).get(name, 1), kept[-1].term)
+            self._add(ServerID(name), MemoryLog(kept), HardState(Term(term)))
+        for name in blank:
+            self._add(ServerID(name), MemoryLog(), HardState(Term(0)))
+
+    def _add(self, server_id: ServerID, log: MemoryLog, hard_state: HardState) -> None:
+        rng = random.Random(self.rng.random())
+        machine = self._machine(server_id, log, hard_state, rng)
+        self.nodes[server_id] = Node(server_id, self.config, log, hard_state, rng, machine)
+
+    def _machine(
+        self, server_id: ServerID, log: MemoryLog, hard_state: HardState, rng: random.Random
+    ) -> Machine:
+        return Machine(
+            server_id=server_id,
+            config=self.config,
+            log=log,
+            initial=InitialState(
+                hard_state=hard_state,
+                configuration_entries=tuple(e for e in log.kept if e.type is LogType.CONFIGURATION),
+            ),
+            rng=rng,
+            codec=CODEC,
+            now=self.now,
+        )
+
+    def __getitem__(self, name: str) -> Node:
+        return self.nodes[ServerID(name)]
+
+    # -- faults
+
+    def partition(self, *sides: Sequence[str]) -> None:
+        """Cut every link between different sides, both ways."""
+        for side in sides:
+            for other in sides:
+                if side is not other:
+                    self.cut |= {(ServerID(a), ServerID(b)) for a in side for b in other}
+
+    def isolate(self, name: str) -> None:
+        self.partition([name], [n for n in self.nodes if n != name])
+
+    def heal(self) -> None:
+        self.cut.clear()
+
+    def crash(self, name: str) -> None:
+        """Stop a node; what it had not written is lost."""
+        node = self[name]
+        node.is_up = False
+        node.unwritten.clear()
+        node.incarnation += 1
+
+    def restart(self, name: str) -> None:
+        node = self[name]
+        node.machine = self._machine(node.server_id, node.log, node.hard_state, node.rng)
+        node.applied.clear()
+        node.is_disk_stalled = False
+        node.is_up = True
+
+    # -- the loop
+
+    def run(self, seconds: float = math.inf, until: Callable[[], bool] | None = None) -> bool:
+        """Let time pass; return whether ``until`` came true (True at once if it is already)."""
+        end = self.now + min(seconds, 60.0)
+        self.settle()
+        while until is None or not until():
+            upcoming = [n.machine.next_timer() for n in self.nodes.values() if n.is_up]
+            due = min([*upcoming, self._heap[0][0] if self._heap else math.inf])
+            if due > end:
+                self.now = end
+                return False
+            self.now = max(self.now, due)
+            while self._heap and self._heap[0][0] <= self.now:
+                heapq.heappop(self._heap)[2]()
+            for node in self.nodes.values():
+                if node.is_up and node.machine.next_timer() <= self.now:
+                    node.machine.handle_timer(self.now)
+            self.settle()
+        return True
+
+    def settle(self) -> None:
+        """Take every node's outputs."""
+        for node in self.nodes.values():
+            while node.is_up and self._turn(node):
+                pass
+
+    def _turn(self, node: Node) -> bool:
+        ready = node.machine.take_ready()
+        node.observations.extend(ready.observations)
+        node.reads.extend(ready.read_states)
+        for output in ready.send:
+            self.sent.append((self.now, node.server_id, output))
+            if isinstance(output, Call):
+                self._carry(node, output)
+            else:
+                self._answers.pop(output.call)(output.response)
+        if ready.committed:
+            node.applied.extend(ready.committed)
+            node.machine.handle(Applied(ready.committed[-1].index), self.now)
+        if ready.write:
+            node.unwritten.append(ready.write)
+        is_writing = bool(node.unwritten) and not node.is_disk_stalled
+        if is_writing:
+            self.write(node)
+        return is_writing or ready != Ready()
+
+    def write(self, node: Node, count: int = -1) -> None:
+        """Make ``count`` (default: all) of a node's waiting writes durable."""
+        done, node.unwritten = (
+            (node.unwritten, []) if count < 0 else (node.unwritten[:count], node.unwritten[count:])
+        )
+        for write in done:
+            node.hard_state = write.hard_state or node.hard_state
+            node.log.write(write)
+        node.machine.handle(Persisted(done[-1].batch), self.now)
+
+    @property
+    def _answers(self) -> dict[CallID, Callable[[Response], None]]:
+        return self.__dict__.setdefault("_answers_by_call", {})
+
+    def _at(self, delay_s: float, do: Callable[[], None]) -> None:
+        self._sequence += 1
+        heapq.heappush(self._heap, (self.now + delay_s, self._sequence, do))
+
+    def _carry(self, caller: Node, call: Call) -> None:
+        receiver = self.nodes.get(call.peer)
+        incarnation = caller.incarnation
+
+        def give(event: Event) -> None:
+            if caller.is_up and caller.incarnation == incarnation:
+                caller.machine.handle(event, self.now)
+
+        def fail() -> None:
+            give(CallFailed(call.call, "no answer"))
+
+        if receiver is None:
+            self._at(CALL_TIMEOUT_S, fail)
+            return
+        link, back = (caller.server_id, receiver.server_id), (receiver.server_id, caller.server_id)
+
+        def answer(response: Response) -> None:
+            def arrive() -> None:
+                if back in self.cut:
+                    self._at(CALL_TIMEOUT_S, fail)
+                else:
+                    give(ResponseReceived(call.call, response))
+
+            self._at(self.latency_s, arrive)
+
+        def arrive() -> None:
+            if link in self.cut or not receiver.is_up:
+                self._at(CALL_TIMEOUT_S, fail)
+                return
+            self._inbound += 1
+            number = CallID(self._inbound)
+            self._answers[number] = answer
+            receiver.machine.handle(
+                RequestReceived(number, caller.server_id, call.request), self.now
+            )
+
+        self._at(self.latency_s, arrive)
+
+    # -- what tests ask
+
+    def leaders(self) -> list[ServerID]:
+        return [
+            n.server_id
+            for n in self.nodes.values()
+            if n.is_up and n.machine.status(self.now).role is Role.LEADER
+        ]
+
+    def leader(self, seconds: float = 20.0) -> Node:
+        """Run until exactly one live node leads and some majority's latest term is its term."""
+        assert self.run(seconds, lambda: len(self.leaders()) == 1), "no leader was elected"
+        return self.nodes[self.leaders()[0]]
+
+    def propose(self, node: Node, *data: bytes) -> Index:
+        index, _ = node.machine.propose(data, self.now)
+        return index
+
+    def commit(self, *data: bytes, seconds: float = 20.0) -> Index:
+        """Propose to the leader and run until all live nodes applied it."""
+        node = self.leader()
+        last = Index(self.propose(node, *data) + len(data) - 1)
+        live = [n for n in self.nodes.values() if n.is_up]
+        assert self.run(seconds, lambda: all(len(n.applied) >= last for n in live))
+        return last
+
+    def requests(self, kind: type[Request], sender: str | None = None) -> list[Call]:
+        """Return the calls of one kind that left so far."""
+        return [
+            output
+            for _, who, output in self.sent
+            if isinstance(output, Call)
+            and isinstance(output.request, kind)
+            and sender in {None, who}
+        ]
