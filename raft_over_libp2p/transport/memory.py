@@ -170,7 +170,7 @@ class MemoryTransport:
         finally:
             self.is_running = False
             self._deliver = None
-            for stream in self._streams.values():
+            for stream in list(self._streams.values()):
                 self._abandon(stream)
             for other in self._network.others(self.server_id):
                 other.peer_stopped(self.server_id)
