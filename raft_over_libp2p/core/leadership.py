@@ -95,7 +95,8 @@ class Leadership:
             LogEntry(Index(index), term, type_, payload, extensions, appended_at)
             for index, payload in enumerate(data, first)
         ]
-        size = sum([entry.size for entry in entries])
+        overhead = entries[0].size - len(data[0])
+        size = sum(map(len, data)) + overhead * len(data)
         if self.uncommitted_bytes and self.uncommitted_bytes + size > limits.MAX_UNCOMMITTED_BYTES:
             raise ProposalRefused(
                 f"{self.uncommitted_bytes} bytes of entries wait for a majority; "

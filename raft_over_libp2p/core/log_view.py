@@ -9,6 +9,7 @@ Invariants, in the order of the log::
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,11 +40,12 @@ class LogView:
         self._snapshot_term = snapshot.term if snapshot else NO_TERM
         self.last_index = max(reader.last_index(), self._snapshot_index)
         self.durable_index = self.last_index
-        self.undurable_bytes = 0
-        """Charged size of the entries after ``durable_index``."""
         self._recent: list[LogEntry] = []
         self._recent_from = Index(self.last_index + 1)
-        self._recent_bytes = 0
+        self._ends: list[int] = []
+        """Charged size of everything up to and with each recent entry, since the start."""
+        self._bytes_before = 0
+        """Charged size of what was in ``_recent`` before its first entry."""
         self._unwritten_from = self._recent_from
         self._truncate_from: Index | None = None
         self._written: deque[_Written] = deque()
@@ -88,18 +90,28 @@ class LogView:
             return self._slice
         if low >= self._recent_from:
             start = low - self._recent_from
-            found: Sequence[LogEntry] = self._recent[start : start + high - low + 1]
+            before = self._bytes_up_to(start)
+            fitting = bisect_right(self._ends, before + max_bytes, start)
+            stop = min(max(fitting, start + 1), high - self._recent_from + 1)
+            found = tuple(self._recent[start:stop])
+            size = self._ends[stop - 1] - before
         else:
             high = min(high, self._recent_from - 1)
-            found = self._reader.entries(low, Index(high), max_bytes)
-        size = 0
-        for position, entry in enumerate(found):
-            size += entry.size
-            if size > max_bytes and position:
-                found, size = found[:position], size - entry.size
-                break
-        self._slice_key, self._slice = key, (tuple(found), size)
+            found = tuple(self._reader.entries(low, Index(high), max_bytes))
+            size = sum([entry.size for entry in found])
+        self._slice_key, self._slice = key, (found, size)
         return self._slice
+
+    def _bytes_up_to(self, position: int) -> int:
+        """Return the charged size of all before ``_recent[position]``."""
+        return self._ends[position - 1] if position else self._bytes_before
+
+    @property
+    def undurable_bytes(self) -> int:
+        """Charged size of the entries after ``durable_index``."""
+        if self.durable_index == self.last_index:
+            return 0
+        return self._ends[-1] - self._bytes_up_to(self.durable_index + 1 - self._recent_from)
 
     def last_with_term_at_most(self, term: Term, before: Index) -> Index:
         """Return the last index below ``before`` whose term is at most ``term``; 0 if none.
@@ -125,12 +137,12 @@ class LogView:
     def append(self, entries: Sequence[LogEntry]) -> None:
         """Add entries that follow the last one; they are durable when their write is."""
         invariant(entries[0].index == self.last_index + 1, "an append must follow the last entry")
+        size = self._bytes_up_to(len(self._recent))
+        for entry in entries:
+            size += entry.size
+            self._ends.append(size)
         self._recent.extend(entries)
-        last = entries[-1]
-        self.last_index, self.last_term = last.index, last.term
-        size = sum([entry.size for entry in entries])
-        self._recent_bytes += size
-        self.undurable_bytes += size
+        self.last_index, self.last_term = entries[-1].index, entries[-1].term
 
     def truncate(self, first_removed: Index) -> None:
         """Remove ``first_removed`` and all after it; what writes on their way carry counts no more."""
@@ -140,8 +152,8 @@ class LogView:
         )
         keep = max(first_removed - self._recent_from, 0)
         del self._recent[keep:]
+        del self._ends[keep:]
         self._recent_from = min(self._recent_from, first_removed)
-        self._recent_bytes = sum([entry.size for entry in self._recent])
         self.last_index = Index(first_removed - 1)
         self.durable_index = min(self.durable_index, self.last_index)
         self.last_term = self.term(self.last_index) or NO_TERM
@@ -151,7 +163,6 @@ class LogView:
             self._unwritten_from = first_removed
             if self._truncate_from is None or first_removed < self._truncate_from:
                 self._truncate_from = first_removed
-        self._count_undurable()
         self._slice_key, self._slice = (0, 0, 0), ((), 0)
 
     # -- durability
@@ -178,24 +189,16 @@ class LogView:
         """
         while self._written and self._written[0].batch <= batch:
             self.durable_index = max(self.durable_index, self._written.popleft().last_index)
-        if self.durable_index == self.last_index:
-            self.undurable_bytes = 0
-        else:
-            self._count_undurable()
-        if self._recent_bytes > limits.MAX_LOG_CACHE_BYTES:
-            self._evict()
+        cached = self._bytes_up_to(len(self._recent)) - self._bytes_before
+        if cached > limits.MAX_LOG_CACHE_BYTES:
+            self._evict(cached - limits.MAX_LOG_CACHE_BYTES * 3 // 4)
 
-    def _count_undurable(self) -> None:
-        start = max(self.durable_index + 1 - self._recent_from, 0)
-        self.undurable_bytes = sum([entry.size for entry in self._recent[start:]])
-
-    def _evict(self) -> None:
-        """Forget the oldest durable entries until a quarter of the cache is free."""
-        goal = limits.MAX_LOG_CACHE_BYTES * 3 // 4
-        last = self.durable_index - self._recent_from + 1
-        count = 0
-        while count < last and self._recent_bytes > goal:
-            self._recent_bytes -= self._recent[count].size
-            count += 1
-        del self._recent[:count]
-        self._recent_from = Index(self._recent_from + count)
+    def _evict(self, size: int) -> None:
+        """Forget the oldest ``size`` bytes of entries, but only durable ones."""
+        durable = self.durable_index - self._recent_from + 1
+        count = min(bisect_right(self._ends, self._bytes_before + size), durable)
+        if count > 0:
+            self._bytes_before = self._ends[count - 1]
+            del self._recent[:count]
+            del self._ends[:count]
+            self._recent_from = Index(self._recent_from + count)
