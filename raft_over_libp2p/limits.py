@@ -68,7 +68,9 @@ STRANGER_IDLE_S: Final = 60.0
 MAX_INBOUND_STREAMS: Final = 64
 MAX_INBOUND_STREAMS_PER_MEMBER: Final = 16
 """Go opens a stream for each call outside its pipeline, seldom more than four at once."""
-MAX_INBOUND_STREAMS_PER_STRANGER: Final = 1
+MAX_INBOUND_STREAMS_PER_STRANGER: Final = 4
+"""Enough for the lanes of a leader that this server, asleep while members changed, does not
+know yet: with one, its heartbeats would keep its appends out for ever."""
 MAX_PENDING_REPLIES_PER_STREAM: Final = 64
 """Requests read ahead on one stream while their replies wait for the disk."""
 MAX_WRITER_QUEUE_BYTES: Final = 32 * MIB

@@ -42,7 +42,7 @@ SHORT = TransportTiming(
     dial_timeout_s=1.0,
     redial_min_s=0.02,
     redial_max_s=0.1,
-    silence_s=0.3,
+    silence_s=5.0,
 )
 PATIENT = TransportTiming(
     network_timeout_s=10.0, heartbeat_call_timeout_s=10.0, redial_min_s=0.02, redial_max_s=0.1

@@ -1,0 +1,178 @@
+"""A libp2p host for those who bring none: open it, use it, and it closes what it opened."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import libp2p.network.connection.swarm_connection as swarm_connection_module
+from libp2p import new_swarm
+from libp2p.abc import IHost
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as create_new_x25519_key_pair
+from libp2p.host.basic_host import BasicHost
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.security.tls.transport import PROTOCOL_ID as TLS_PROTOCOL
+from libp2p.security.tls.transport import TLSTransport
+from multiaddr import Multiaddr
+
+from keys.cluster_secret import ClusterSecret
+from keys.identity import Identity
+from keys.peer_id import PeerID
+from node.swarm.dialing import AddressBook, DialFailed, Dialler
+from node.swarm.tcp import TCPTransport
+from raft_over_libp2p.transport.streams import PeerUnreachable
+from raft_over_libp2p.types import ServerID
+
+__all__ = ["ListenFailed", "PeerSwarm", "open_swarm"]
+
+MAX_CONNECTIONS: Final = 256
+"""A cluster has tens of peers, each with at most two connections."""
+
+
+class ListenFailed(Exception):
+    """An address could not be listened on; the message names it and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSwarm:
+    """A running host and what belongs to it."""
+
+    host: IHost
+    peer_id: PeerID
+    listen_addrs: tuple[Multiaddr, ...]
+    """Where it listens, port 0 resolved, without the peer ID."""
+    book: AddressBook
+    dialler: Dialler
+
+    async def connect(
+        self,
+        peer: PeerID | ServerID,
+        addresses: Sequence[Multiaddr] = (),
+        *,
+        timeout_s: float = 3.0,
+    ) -> None:
+        """Connect to ``peer``, whose ``addresses`` are remembered.
+
+        Raises:
+            DialFailed: no connection stands ``timeout_s`` later at the latest.
+
+        """
+        peer_id = ID.from_base58(str(peer))
+        if addresses:
+            self.book.add(peer_id, addresses)
+        await self.dialler.connect(peer_id, timeout_s=timeout_s)
+
+    async def dial(self, peer: ServerID, timeout_s: float) -> None:
+        """Connect as Raft's transport asks for it (``raft_over_libp2p.transport.streams.Dial``)."""
+        try:
+            await self.dialler.connect(ID.from_base58(peer), timeout_s=timeout_s)
+        except DialFailed as error:
+            raise PeerUnreachable(str(error)) from error
+
+
+@asynccontextmanager
+async def open_swarm(
+    identity: Identity,
+    secret: ClusterSecret | None = None,
+    listen_multiaddrs: Sequence[Multiaddr] = (),
+    *,
+    announce_multiaddrs: Sequence[Multiaddr] | None = None,
+) -> AsyncIterator[PeerSwarm]:
+    """Run a host with ``identity``, in the private network of ``secret``, until the block ends.
+
+    Raises:
+        ListenFailed: one of ``listen_multiaddrs`` cannot be listened on; nothing is left open.
+
+    """
+    _keep_libp2p_off_the_root_logger()
+    transport = TCPTransport(secret.reveal() if secret is not None else None)
+    host, swarm = _new_host(identity, transport, announce_multiaddrs)
+    failure: Exception | None = None
+    async with _closing(transport), host.run(listen_addrs=[]):
+        try:
+            # It would dial whoever is in the peerstore, removed members too: who is
+            # connected is decided by membership.
+            await swarm.auto_connector.stop()
+            for address in listen_multiaddrs:
+                await _listen(swarm, transport, address)
+            book = AddressBook()
+            yield PeerSwarm(
+                host,
+                PeerID.parse(str(host.get_id())),
+                tuple(host.get_transport_addrs()),
+                book,
+                Dialler(swarm, book),
+            )
+        except Exception as error:  # noqa: BLE001 - handed on below, outside the nursery
+            failure = error
+    if failure is not None:
+        # One plain error for the caller, not a group of one.
+        raise failure
+
+
+@asynccontextmanager
+async def _closing(transport: TCPTransport) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await transport.close()
+
+
+def _new_host(
+    identity: Identity,
+    transport: TCPTransport,
+    announce_multiaddrs: Sequence[Multiaddr] | None,
+) -> tuple[BasicHost, Swarm]:
+    key_pair = create_new_key_pair(identity.reveal_seed())
+    swarm = new_swarm(
+        key_pair=key_pair,
+        transports=[transport],
+        # Only what encrypts: py-libp2p's default also offers plaintext and secio.
+        sec_opt={
+            NOISE_PROTOCOL: NoiseTransport(
+                key_pair, noise_privkey=create_new_x25519_key_pair().private_key
+            ),
+            TLS_PROTOCOL: TLSTransport(key_pair),
+        },
+        connection_config=ConnectionConfig(
+            max_connections=MAX_CONNECTIONS,
+            high_watermark=MAX_CONNECTIONS,
+            min_connections=0,
+            low_watermark=0,
+        ),
+        retry_config=RetryConfig(max_retries=0),
+    )
+    if not isinstance(swarm, Swarm):
+        raise TypeError(f"py-libp2p made a {type(swarm).__name__}, not a Swarm")
+    host = BasicHost(
+        swarm,
+        announce_addrs=announce_multiaddrs,
+        disable_identify_address_discovery=True,
+    )
+    return host, swarm
+
+
+async def _listen(swarm: Swarm, transport: TCPTransport, address: Multiaddr) -> None:
+    if not transport.can_listen(address):
+        raise ListenFailed(f"cannot listen on {address}: it is not /ip4|ip6|dns*/.../tcp/...")
+    if not await swarm.listen(address):
+        # py-libp2p goes on without the address and tells nobody (trap 14).
+        raise ListenFailed(f"cannot listen on {address}: {transport.listen_failure}")
+
+
+def _keep_libp2p_off_the_root_logger() -> None:
+    """Let one module of py-libp2p log under its own name.
+
+    It calls ``logging.debug()`` itself, which installs a handler on the root logger of a
+    program that has not configured logging yet (trap 17 of docs/upstream.md).
+    """
+    name = swarm_connection_module.__name__
+    setattr(swarm_connection_module, "logging", logging.getLogger(name))  # noqa: B010

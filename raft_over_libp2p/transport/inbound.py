@@ -1,0 +1,317 @@
+"""Calls of peers: requests off their streams, to the driver, and the replies back in order.
+
+Each stream is served by itself: one that is silent, slow or waits for the disk holds no
+other. Whatever a peer does wrong ends its stream, as a Go peer would, and nothing of it
+reaches the core.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter, deque
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import trio
+
+from raft_over_libp2p import limits
+from raft_over_libp2p.core.events import RequestReceived
+from raft_over_libp2p.core.messages import (
+    ErrorResponse,
+    InstallSnapshotRequest,
+    Request,
+    Response,
+)
+from raft_over_libp2p.errors import (
+    FrameTooLarge,
+    MalformedMessage,
+    RemoteProtocolError,
+    UnauthorisedPeer,
+    UnsupportedVersion,
+)
+from raft_over_libp2p.transport.authorise import authorise
+from raft_over_libp2p.transport.interface import Deliver
+from raft_over_libp2p.transport.streams import RaftStream, StreamBroken
+from raft_over_libp2p.types import CallID, ServerID
+from raft_over_libp2p.wire.framing import DecodedRequest, RequestReader
+from raft_over_libp2p.wire.header import check_snapshot_version
+from raft_over_libp2p.wire.responses import encode_response
+
+__all__ = ["Inbound"]
+
+_log = logging.getLogger(__name__)
+
+_SLOWEST_BYTES_PER_S = 16 * 1024
+_COMPLAINT_EVERY_S = 10.0
+_REPLY_WRITE_S = 10.0
+"""A peer that takes no reply for so long has its stream ended (Cluster's network timeout)."""
+
+
+@dataclass(slots=True, eq=False)
+class _Owed:
+    """A request delivered, in the order of its stream; ``reply`` waits for those before it."""
+
+    call: CallID
+    reply: bytes | None = None
+
+
+class Inbound:
+    """Every inbound stream of one transport, their limits, and the calls not yet answered."""
+
+    def __init__(self, local_id: ServerID) -> None:
+        """Serve nothing until :meth:`open`."""
+        self.local_id = local_id
+        self.refused: Counter[str] = Counter()
+        """How many streams were ended, by what the peer did wrong."""
+        self.buffered_bytes = 0
+        self._members: frozenset[ServerID] = frozenset()
+        self._deliver: Deliver | None = None
+        self._streams: set[_ServedStream] = set()
+        self._owed: dict[CallID, tuple[_ServedStream, _Owed]] = {}
+        self._last_call = 0
+        self._complained_at = -_COMPLAINT_EVERY_S
+
+    def open(self, deliver: Deliver) -> None:
+        """Deliver what comes in from now on."""
+        self._deliver = deliver
+
+    def close(self) -> None:
+        """Deliver nothing more, and end every stream."""
+        self._deliver = None
+        self._owed.clear()
+        for stream in self._streams:
+            stream.scope.cancel()
+
+    def set_members(self, members: Collection[ServerID]) -> None:
+        """Know whose streams get a member's limits."""
+        self._members = frozenset(members)
+
+    def is_member(self, peer: ServerID) -> bool:
+        """Tell whether ``peer`` is treated as a member; before any is known, everybody is."""
+        return peer in self._members or not self._members
+
+    async def serve(self, stream: RaftStream) -> None:
+        """Answer the calls on ``stream`` until it ends. Raises nothing a peer can cause."""
+        if self._deliver is None or not self._is_admitted(stream.peer):
+            await stream.reset()
+            return
+        served = _ServedStream(stream, self)
+        self._streams.add(served)
+        try:
+            with served.scope:
+                await served.run()
+        finally:
+            self._streams.discard(served)
+            served.forget()
+            await stream.reset()
+
+    def reply(self, call: CallID, response: Response) -> None:
+        """Answer ``call``; silently nothing when its stream is gone."""
+        owed = self._owed.pop(call, None)
+        if owed is not None:
+            stream, slot = owed
+            slot.reply = encode_response(response, self.local_id)
+            stream.flush()
+
+    # -- what the streams use
+
+    def deliver(self, stream: _ServedStream, request: Request) -> _Owed:
+        """Hand ``request`` to the driver under a new call number."""
+        self._last_call += 1
+        slot = _Owed(CallID(self._last_call))
+        self._owed[slot.call] = (stream, slot)
+        if self._deliver is not None:
+            self._deliver(RequestReceived(slot.call, stream.peer, request))
+        return slot
+
+    def refusal(self, response: Response) -> _Owed:
+        """Return a reply that the core is not asked for."""
+        self._last_call += 1
+        return _Owed(CallID(self._last_call), encode_response(response, self.local_id))
+
+    def forget(self, slots: Iterable[_Owed]) -> None:
+        """Expect no reply to ``slots`` any more."""
+        for slot in slots:
+            self._owed.pop(slot.call, None)
+
+    def complain(self, peer: ServerID, error: Exception) -> None:
+        """Count a stream ended by its peer's fault, and log it, at most one in ten seconds."""
+        self.refused[type(error).__name__] += 1
+        now = trio.current_time()
+        if now - self._complained_at >= _COMPLAINT_EVERY_S:
+            self._complained_at = now
+            _log.warning(
+                "closed a Raft stream of %s: %s (streams closed so far: %s)",
+                peer,
+                error,
+                dict(self.refused),
+            )
+
+    def _is_admitted(self, peer: ServerID) -> bool:
+        of_peer = sum(1 for stream in self._streams if stream.peer == peer)
+        limit = (
+            limits.MAX_INBOUND_STREAMS_PER_MEMBER
+            if self.is_member(peer)
+            else limits.MAX_INBOUND_STREAMS_PER_STRANGER
+        )
+        if of_peer < limit and len(self._streams) < limits.MAX_INBOUND_STREAMS:
+            return True
+        self.complain(peer, UnauthorisedPeer(f"{of_peer} of its streams are open already"))
+        return False
+
+
+class _ServedStream:
+    """One inbound stream: requests read ahead, replies written in their order."""
+
+    def __init__(self, stream: RaftStream, owner: Inbound) -> None:
+        self.peer = stream.peer
+        self.scope = trio.CancelScope()
+        self._stream = stream
+        self._owner = owner
+        self._owed: deque[_Owed] = deque()
+        self._out: list[bytes] = []
+        self._wake_writer = trio.Event()
+        self._wake_reader = trio.Event()
+        self._charged_bytes = 0
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write_replies, nursery.cancel_scope)
+            try:
+                await self._read_requests()
+            except StreamBroken as error:
+                _log.debug("inbound stream: %s", error)
+            except RemoteProtocolError as error:
+                self._owner.complain(self.peer, error)
+            else:
+                await self._write_what_is_owed()
+            nursery.cancel_scope.cancel()
+
+    def flush(self) -> None:
+        """Queue the replies that nothing earlier holds back."""
+        owed = self._owed
+        while owed and owed[0].reply is not None:
+            self._out.append(owed.popleft().reply or b"")
+        if self._out:
+            self._wake_writer.set()
+        if len(owed) < limits.MAX_PENDING_REPLIES_PER_STREAM:
+            self._wake_reader.set()
+
+    def forget(self) -> None:
+        """Drop what is owed on this stream, and the memory it was charged."""
+        self._owner.forget(self._owed)
+        self._charge(0)
+
+    # -- requests
+
+    async def _read_requests(self) -> None:
+        """Deliver requests until the peer ends its side.
+
+        Raises:
+            RemoteProtocolError: what came is not to be answered; end the stream.
+            StreamBroken: it is gone.
+
+        """
+        reader = RequestReader()
+        data = b""
+        frame_began = 0.0
+        while data or (data := await self._read_some(reader.buffered_bytes, frame_began)):
+            was_between_frames = not reader.buffered_bytes
+            messages = reader.feed(data)
+            data = b""
+            if messages or was_between_frames:
+                frame_began = trio.current_time()
+            self._charge(reader.buffered_bytes)
+            for message in messages:
+                if isinstance(message.request, InstallSnapshotRequest):
+                    data = await self._drain(message.request, reader.take_remainder())
+                await self._take(message)
+        if reader.buffered_bytes:
+            # Also how the death of a connection looks (trap 9).
+            raise MalformedMessage("the stream ended inside a message")
+
+    async def _read_some(self, buffered_bytes: int, frame_began: float) -> bytes:
+        """Read with the deadline of the frame that is being received, if one is."""
+        if buffered_bytes:
+            deadline = (
+                frame_began + limits.FIRST_BYTE_TO_FRAME_S + buffered_bytes / _SLOWEST_BYTES_PER_S
+            )
+        elif self._owner.is_member(self.peer):
+            deadline = math.inf
+        else:
+            deadline = trio.current_time() + limits.STRANGER_IDLE_S
+        with trio.move_on_at(deadline):
+            return await self._stream.read()
+        raise MalformedMessage(
+            "a message came slower than allowed" if buffered_bytes else "the stream was silent"
+        )
+
+    async def _take(self, message: DecodedRequest) -> None:
+        while len(self._owed) >= limits.MAX_PENDING_REPLIES_PER_STREAM:
+            self._wake_reader = trio.Event()
+            await self._wake_reader.wait()
+        try:
+            request = authorise(self.peer, message.header, message.request)
+            if isinstance(request, InstallSnapshotRequest):
+                check_snapshot_version(request)
+        except UnsupportedVersion as error:
+            # Go's answer to it: the text, and no struct; the stream stays of use.
+            self._owed.append(self._owner.refusal(ErrorResponse(error=str(error))))
+            self.flush()
+            return
+        self._owed.append(self._owner.deliver(self, request))
+
+    async def _drain(self, request: InstallSnapshotRequest, begun: bytes) -> bytes:
+        """Read the snapshot's bytes away; return what follows them.
+
+        Installing one is not supported yet, but Go's rule is that they are read before the
+        answer.
+        """
+        size_bytes = request.size_bytes
+        if not 0 <= size_bytes <= limits.MAX_SNAPSHOT_BYTES:
+            raise FrameTooLarge(f"a snapshot of {size_bytes} bytes")
+        began = trio.current_time()
+        left = size_bytes - len(begun)
+        data = begun
+        while left > 0:
+            data = await self._read_some(size_bytes - left + 1, began)
+            if not data:
+                raise MalformedMessage("the stream ended inside a snapshot")
+            left -= len(data)
+        return data[len(data) + left :] if left < 0 else b""
+
+    def _charge(self, buffered_bytes: int) -> None:
+        """Account for memory held by an unfinished frame, over all streams."""
+        self._owner.buffered_bytes += buffered_bytes - self._charged_bytes
+        self._charged_bytes = buffered_bytes
+        if buffered_bytes and self._owner.buffered_bytes > limits.MAX_DECODE_BYTES:
+            raise FrameTooLarge(
+                f"unfinished messages of all peers take {self._owner.buffered_bytes} bytes"
+            )
+
+    # -- replies
+
+    async def _write_replies(self, scope: trio.CancelScope) -> None:
+        while True:
+            if not self._out:
+                self._wake_writer = trio.Event()
+                await self._wake_writer.wait()
+                continue
+            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            self._out.clear()
+            try:
+                await self._stream.write(data, _REPLY_WRITE_S)
+            except StreamBroken as error:
+                _log.debug("inbound stream: %s", error)
+                scope.cancel()
+                return
+            self._wake_reader.set()
+
+    async def _write_what_is_owed(self) -> None:
+        """The peer sends no more: answer what it asked, then end our side."""
+        with trio.move_on_after(_REPLY_WRITE_S):
+            while self._owed or self._out:
+                self._wake_reader = trio.Event()
+                await self._wake_reader.wait()
+            await self._stream.close()

@@ -1,0 +1,271 @@
+"""Calls to one peer: a stream for each lane, opened when first needed and kept for long.
+
+A lane's calls are encoded when they are given, whatever is queued leaves in one write, and
+answers are matched to calls in order: that is all the protocol offers, for an answer names
+no call. So a call that times out ends its stream: a late answer is then never taken for
+the answer to a later call.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+
+import trio
+
+from raft_over_libp2p.core.events import CallFailed, PeerConnected, ResponseReceived
+from raft_over_libp2p.core.messages import Request
+from raft_over_libp2p.errors import RemoteProtocolError
+from raft_over_libp2p.limits import MAX_WRITER_QUEUE_BYTES
+from raft_over_libp2p.transport.interface import Deliver, Link
+from raft_over_libp2p.transport.lanes import Lane
+from raft_over_libp2p.transport.streams import Door, PeerUnreachable, RaftStream, StreamBroken
+from raft_over_libp2p.transport.timing import TransportTiming
+from raft_over_libp2p.types import CallID, ServerID
+from raft_over_libp2p.wire.framing import ResponseReader
+
+__all__ = ["OutboundPeer"]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A call given and not answered; ``deadline`` is on trio's clock."""
+
+    call: CallID
+    request: Request
+    deadline: float
+
+
+class OutboundPeer:
+    """All calls to one peer, and the connection they need. Made and run by the transport."""
+
+    def __init__(
+        self, peer: ServerID, door: Door, timing: TransportTiming, deliver: Deliver
+    ) -> None:
+        """Start nothing; :meth:`run` does."""
+        self.peer = peer
+        self.is_member = False
+        self.last_error = ""
+        self.last_heard = trio.current_time()
+        self._door = door
+        self._timing = timing
+        self.deliver = deliver
+        self._lanes: dict[Lane, _LaneStream] = {}
+        self._nursery: trio.Nursery | None = None
+        self._changed = trio.Event()
+        self._was_connected = False
+
+    async def run(self) -> None:
+        """Serve until cancelled: keep a connection while the peer is a member."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for lane in self._lanes.values():
+                nursery.start_soon(lane.run)
+            await self._keep_connected()
+
+    def call(self, lane: Lane, call: CallID, request: Request, data: bytes) -> None:
+        """Queue the encoded request ``data``; the outcome is delivered under ``call``."""
+        stream = self._lanes.get(lane)
+        if stream is None:
+            stream = self._lanes[lane] = _LaneStream(lane, self)
+            if self._nursery is not None:
+                self._nursery.start_soon(stream.run)
+        stream.call(call, request, data)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call waits for an answer."""
+        return not any(lane.has_calls for lane in self._lanes.values())
+
+    def link(self) -> Link:
+        """Return how the peer is reached now."""
+        is_connected = self._door.is_connected(self.peer)
+        return Link(
+            peer=self.peer,
+            is_connected=is_connected,
+            last_error="" if is_connected else self.last_error or "not connected yet",
+        )
+
+    def look_again(self) -> None:
+        """Hear that a connection to the peer came or went, or that membership changed."""
+        self._announce()
+        self._changed.set()
+
+    def heard(self) -> None:
+        """Note that bytes came from the peer."""
+        self.last_heard = trio.current_time()
+
+    def _announce(self) -> None:
+        is_connected = self._door.is_connected(self.peer)
+        if is_connected and not self._was_connected and self.is_member:
+            self.last_error = ""
+            self.heard()
+            self.deliver(PeerConnected(self.peer))
+        self._was_connected = is_connected and self.is_member
+
+    async def _keep_connected(self) -> None:
+        wait_s = self._timing.redial_min_s
+        while True:
+            self._changed = trio.Event()
+            if not self.is_member or self._door.is_connected(self.peer):
+                self._announce()
+                wait_s = self._timing.redial_min_s
+                await self._changed.wait()
+                continue
+            try:
+                await self._door.connect(self.peer, self._timing.dial_timeout_s)
+            except PeerUnreachable as error:
+                self.last_error = str(error)
+                # Jittered, so that peers that lost each other do not dial in step.
+                with trio.move_on_after(wait_s * (0.5 + random.random())):  # noqa: S311
+                    await self._changed.wait()
+                wait_s = min(2 * wait_s, self._timing.redial_max_s)
+
+    # -- what the lanes use
+
+    async def open_stream(self, timeout_s: float) -> RaftStream:
+        """Open a stream for a lane, within ``timeout_s`` and one dial's time.
+
+        Raises:
+            PeerUnreachable: there is none.
+
+        """
+        return await self._door.open_stream(self.peer, min(timeout_s, self._timing.dial_timeout_s))
+
+    def timed_out(self) -> None:
+        """Hear that a call was not answered; a peer silent for long is disconnected.
+
+        py-libp2p never notices a frozen peer or a silent partition by itself (trap 8).
+        """
+        if trio.current_time() - self.last_heard >= self._timing.silence_s:
+            self.last_error = f"silent for {self._timing.silence_s:g} s, disconnected"
+            self._door.disconnect_soon(self.peer)
+
+    def call_timeout_s(self, lane: Lane) -> float:
+        """Return how long a call on ``lane`` may wait."""
+        return self._timing.call_timeout_s(lane)
+
+
+class _LaneStream:
+    """One lane: a queue of encoded requests, and the calls that wait for answers."""
+
+    def __init__(self, lane: Lane, owner: OutboundPeer) -> None:
+        self._lane = lane
+        self._owner = owner
+        self._timeout_s = owner.call_timeout_s(lane)
+        self._queue: list[bytes] = []
+        self._queued_bytes = 0
+        self._waiting: deque[_Waiting] = deque()
+        self._wake = trio.Event()
+        self._reading: trio.CancelScope | None = None
+        self._is_writing = False
+
+    @property
+    def has_calls(self) -> bool:
+        return bool(self._waiting)
+
+    def call(self, call: CallID, request: Request, data: bytes) -> None:
+        if self._queued_bytes + len(data) > MAX_WRITER_QUEUE_BYTES:
+            reason = f"{self._queued_bytes} bytes wait for the peer already"
+            self._owner.deliver(CallFailed(call, reason))
+            return
+        deadline = trio.current_time() + self._timeout_s
+        self._waiting.append(_Waiting(call, request, deadline))
+        self._queue.append(data)
+        self._queued_bytes += len(data)
+        if len(self._waiting) == 1 and self._reading is not None:
+            self._reading.deadline = deadline
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Open a stream whenever calls wait, use it until it breaks; until cancelled."""
+        while True:
+            if not self._waiting:
+                self._wake = trio.Event()
+                await self._wake.wait()
+            try:
+                stream = await self._owner.open_stream(self._time_left_s())
+            except PeerUnreachable as error:
+                self._owner.last_error = str(error)
+                if self._time_left_s() <= 0:
+                    self._owner.timed_out()
+                self._fail_all(str(error))
+                continue
+            await self._use(stream)
+
+    async def _use(self, stream: RaftStream) -> None:
+        reader = ResponseReader()
+        self._is_writing = True
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write_all, stream, reader, nursery.cancel_scope)
+                reason = await self._read_all(stream, reader)
+                # Calls given from here on are for the next stream.
+                self._is_writing = False
+                # Before anything that may take time: the calls have waited long enough.
+                self._fail_all(reason)
+                # A writer that is stuck, and shielded, ends with the stream.
+                await stream.reset()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._reading = None
+            await stream.reset()
+
+    async def _write_all(
+        self, stream: RaftStream, reader: ResponseReader, scope: trio.CancelScope
+    ) -> None:
+        """Write what is queued, all of it at once, whenever something is."""
+        while True:
+            if not self._queue or not self._is_writing:
+                self._wake = trio.Event()
+                await self._wake.wait()
+                continue
+            for call in islice(self._waiting, len(self._waiting) - len(self._queue), None):
+                reader.expect(call.request)
+            data = self._queue[0] if len(self._queue) == 1 else b"".join(self._queue)
+            self._queue.clear()
+            self._queued_bytes = 0
+            try:
+                await stream.write(data, self._timeout_s)
+            except StreamBroken as error:
+                self._owner.last_error = str(error)
+                self._fail_all(str(error))
+                scope.cancel()
+                return
+
+    async def _read_all(self, stream: RaftStream, reader: ResponseReader) -> str:
+        """Match answers to calls until the stream ends; return why it did."""
+        while True:
+            with trio.CancelScope(deadline=self._deadline()) as self._reading:
+                try:
+                    data = await stream.read()
+                except StreamBroken as error:
+                    return str(error)
+            if self._reading.cancelled_caught:
+                self._owner.timed_out()
+                return "timed out waiting for an answer"
+            if not data:
+                return "the peer closed the stream without an answer"
+            try:
+                answers = reader.feed(data)
+            except RemoteProtocolError as error:
+                return f"the peer's answer is not one: {error}"
+            self._owner.heard()
+            for answer in answers:
+                call = self._waiting.popleft()
+                self._owner.deliver(ResponseReceived(call.call, answer.response))
+
+    def _deadline(self) -> float:
+        return self._waiting[0].deadline if self._waiting else float("inf")
+
+    def _time_left_s(self) -> float:
+        return max(0.0, self._deadline() - trio.current_time())
+
+    def _fail_all(self, reason: str) -> None:
+        self._queue.clear()
+        self._queued_bytes = 0
+        waiting, self._waiting = self._waiting, deque()
+        for call in waiting:
+            self._owner.deliver(CallFailed(call.call, reason))

@@ -1,0 +1,309 @@
+"""The door to py-libp2p: connections and streams to peers, named by server ID.
+
+No other module of this package names a type of py-libp2p. What can go wrong on a stream
+comes out as :class:`StreamBroken`, what can go wrong before one stands as
+:class:`PeerUnreachable`; both carry words for an operator.
+
+A write is never cancelled half-way on a host whose muxer does not survive it: py-libp2p's
+own leaves half an encrypted record on the wire, which ends every stream of the connection,
+or wedges it for good (trap 2 of docs/upstream.md). Such a write runs shielded, and one
+that overruns its deadline ends the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, cast
+
+import trio
+from libp2p.abc import IHost, IMuxedStream, INetConn, INetStream, INetwork, INotifee
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
+from libp2p.peer.peerstore import PeerStoreError
+from libp2p.stream_muxer.exceptions import MuxedStreamEOF
+from multiaddr import Multiaddr
+
+from raft_over_libp2p.types import ServerID
+
+__all__ = ["RAFT_PROTOCOL", "Dial", "Door", "PeerUnreachable", "RaftStream", "StreamBroken"]
+
+RAFT_PROTOCOL: Final = TProtocol("/raft/1.0.0/rpc")
+"""go-libp2p-raft's protocol ID."""
+
+_READ_BYTES: Final = 256 * 1024
+_MAX_REASONS: Final = 4
+_GOODBYE_S: Final = 1.0
+"""Resetting a stream or closing a connection may wait so long for a jammed socket."""
+
+_log = logging.getLogger(__name__)
+
+
+class StreamBroken(Exception):
+    """The stream is gone or of no more use; says why."""
+
+
+class PeerUnreachable(Exception):
+    """No connection or no stream to the peer could be had; says why."""
+
+
+class Dial(Protocol):
+    """Connects a host to a peer, within a time it is given."""
+
+    async def __call__(self, peer: ServerID, timeout_s: float) -> None:
+        """Return when a connection stands.
+
+        Raises:
+            PeerUnreachable: none does, with the reason in words for an operator.
+
+        """
+        ...
+
+
+class RaftStream:
+    """One stream of the Raft protocol; one task reads it and one writes it.
+
+    Reads and writes go to the muxed stream itself: py-libp2p's wrapper takes a lock twice
+    around each.
+    """
+
+    def __init__(self, stream: INetStream, door: Door) -> None:
+        """Wrap a negotiated ``stream`` of the host behind ``door``."""
+        self._stream = stream
+        self._muxed = cast("IMuxedStream", getattr(stream, "muxed_stream", stream))
+        self._door = door
+        self._is_closed = False
+        self.peer = ServerID(str(stream.muxed_conn.peer_id))
+        # Our own muxer says so (node.swarm.muxer).
+        self._is_write_cancel_safe = bool(getattr(stream.muxed_conn, "is_write_cancel_safe", False))
+
+    async def read(self) -> bytes:
+        """Return what has arrived, at least one byte, or nothing at the end of the stream.
+
+        The end may also be the death of the connection, which py-libp2p does not tell apart
+        (trap 9): an end inside a message is a broken stream to the caller.
+
+        Raises:
+            StreamBroken: the stream was reset, or its connection ended.
+
+        """
+        try:
+            return await self._muxed.read(_READ_BYTES)
+        except MuxedStreamEOF:
+            return b""
+        except EOFError:
+            return b""
+        except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
+            raise StreamBroken(f"stream to {self.peer} lost: {_words(error)}") from error
+
+    async def write(self, data: bytes, timeout_s: float) -> None:
+        """Hand ``data`` to the connection, in order and whole.
+
+        Raises:
+            StreamBroken: it was not taken within ``timeout_s`` (the stream, or where it must
+                be the connection, is ended), or the stream is gone.
+
+        """
+        shield = not self._is_write_cancel_safe
+        with trio.move_on_after(timeout_s, shield=shield) as scope:
+            try:
+                await self._muxed.write(data)
+            except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
+                raise StreamBroken(f"stream to {self.peer} lost: {_words(error)}") from error
+        if scope.cancelled_caught:
+            if shield:
+                # Half a record may be on the wire: nothing after it can be read.
+                self._door.disconnect_soon(self.peer)
+            raise StreamBroken(f"{self.peer} took no bytes for {timeout_s:g} s")
+
+    async def reset(self) -> None:
+        """End the stream both ways at once; what the peer did not read is lost.
+
+        Nothing after :meth:`close`: that would take back what was written.
+        """
+        if self._is_closed:
+            return
+        with trio.move_on_after(_GOODBYE_S, shield=True):
+            try:
+                await self._stream.reset()
+            except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
+                _log.debug("resetting a stream to %s: %s", self.peer, error)
+
+    async def close(self) -> None:
+        """End our side after what was written; py-libp2p's ``close`` does no more (trap 18)."""
+        self._is_closed = True
+        with trio.move_on_after(_GOODBYE_S, shield=True):
+            try:
+                await self._stream.close()
+            except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
+                _log.debug("closing a stream to %s: %s", self.peer, error)
+
+
+class Door:
+    """One py-libp2p host as the transport sees it."""
+
+    def __init__(self, host: IHost, dial: Dial | None = None) -> None:
+        """Use ``host``; connect with ``dial``, by default with the host's own dialler."""
+        self._host = host
+        self._dial = dial or self._dial_by_host
+        self._nursery: trio.Nursery | None = None
+        self._notifee: _Notifee | None = None
+
+    @property
+    def server_id(self) -> ServerID:
+        """The host's own peer ID in text form."""
+        return ServerID(str(self._host.get_id()))
+
+    def open_to(self, nursery: trio.Nursery, changed: Callable[[ServerID], None]) -> None:
+        """Start: ``changed`` hears of each connection that comes or goes, until closed."""
+        self._nursery = nursery
+        self._notifee = _Notifee(changed)
+        self._host.get_network().register_notifee(self._notifee)
+
+    def close(self) -> None:
+        """Stop hearing of connections; the host itself stays as it is."""
+        self._nursery = None
+        if self._notifee is not None:
+            network = self._host.get_network()
+            if isinstance(network, Swarm):
+                network.remove_notifee(self._notifee)
+            self._notifee.changed = _nobody
+            self._notifee = None
+
+    def serve(self, handler: Callable[[RaftStream], Awaitable[None]]) -> None:
+        """Let ``handler`` serve inbound streams. It must not raise; this door makes sure."""
+
+        async def serve_stream(net_stream: INetStream) -> None:
+            stream = RaftStream(net_stream, self)
+            try:
+                await handler(stream)
+            except Exception:  # noqa: BLE001 - at the one door, see below
+                # An exception that leaves a stream handler ends the whole host (trap 1).
+                _log.exception("serving a stream of %s", stream.peer)
+                await stream.reset()
+
+        self._host.set_stream_handler(RAFT_PROTOCOL, serve_stream)
+
+    def stop_serving(self) -> None:
+        """Refuse further inbound streams."""
+        self._host.remove_stream_handler(RAFT_PROTOCOL)
+
+    def is_connected(self, peer: ServerID) -> bool:
+        """Tell whether a connection to ``peer`` stands, as far as the host knows."""
+        connections = self._host.get_network().get_connections(_peer_id(peer))
+        return any(not connection.is_closed for connection in connections)
+
+    async def connect(self, peer: ServerID, timeout_s: float) -> None:
+        """Connect to ``peer`` unless a connection stands.
+
+        Raises:
+            PeerUnreachable: within ``timeout_s`` at the latest.
+
+        """
+        if not self.is_connected(peer):
+            await self._dial(peer, timeout_s)
+
+    async def open_stream(self, peer: ServerID, timeout_s: float) -> RaftStream:
+        """Open a stream of the Raft protocol to ``peer``, connecting first if need be.
+
+        Raises:
+            PeerUnreachable: within ``timeout_s`` at the latest.
+
+        """
+        started = trio.current_time()
+        await self.connect(peer, timeout_s)
+        left_s = max(0.0, started + timeout_s - trio.current_time())
+        with trio.move_on_after(left_s) as scope:
+            try:
+                stream = await self._host.new_stream(_peer_id(peer), [RAFT_PROTOCOL])
+                return RaftStream(stream, self)
+            except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
+                raise PeerUnreachable(f"no Raft stream: {_words(error)}") from error
+        if scope.cancelled_caught:
+            # The peer does not answer the negotiation; its writes were cancelled half-way.
+            self.disconnect_soon(peer)
+        raise PeerUnreachable(f"timed out opening a Raft stream after {timeout_s:g} s")
+
+    def disconnect_soon(self, peer: ServerID) -> None:
+        """Close every connection to ``peer``, in the background."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self._disconnect, peer)
+
+    async def _disconnect(self, peer: ServerID) -> None:
+        with trio.move_on_after(_GOODBYE_S):
+            try:
+                await self._host.disconnect(_peer_id(peer))
+            except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
+                _log.debug("disconnecting %s: %s", peer, error)
+
+    async def _dial_by_host(self, peer: ServerID, timeout_s: float) -> None:
+        peer_id = _peer_id(peer)
+        network = self._host.get_network()
+        if isinstance(network, Swarm):
+            # One failed dial would block this peer for 60 s (trap 3).
+            network.unblock_peer(peer_id)
+        # py-libp2p's own bounds do not hold (trap 4).
+        with trio.move_on_after(timeout_s):
+            try:
+                await self._host.connect(PeerInfo(peer_id, self._addresses(peer_id)))
+            except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
+                raise PeerUnreachable(_words(error)) from error
+            return
+        raise PeerUnreachable(f"timed out connecting after {timeout_s:g} s")
+
+    def _addresses(self, peer_id: ID) -> list[Multiaddr]:
+        try:
+            return list(self._host.get_peerstore().addrs(peer_id))
+        except PeerStoreError as error:
+            raise PeerUnreachable("no addresses known") from error
+
+
+class _Notifee(INotifee):
+    """Passes on which peers' connections come and go."""
+
+    def __init__(self, changed: Callable[[ServerID], None]) -> None:
+        self.changed = changed
+
+    async def connected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
+        self.changed(ServerID(str(conn.muxed_conn.peer_id)))
+
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
+        self.changed(ServerID(str(conn.muxed_conn.peer_id)))
+
+    async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
+        pass
+
+    async def closed_stream(self, network: INetwork, stream: INetStream) -> None:
+        pass
+
+    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None:
+        pass
+
+    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None:
+        pass
+
+
+def _nobody(peer: ServerID) -> None:
+    del peer
+
+
+def _peer_id(peer: ServerID) -> ID:
+    try:
+        return ID.from_base58(peer)
+    except (ValueError, KeyError, BaseLibp2pError) as error:
+        raise PeerUnreachable(f"{peer!r} is not a peer ID") from error
+
+
+def _words(error: BaseException) -> str:
+    """Return the reasons of ``error``, outermost first, in one line."""
+    reasons: list[str] = []
+    seen: BaseException | None = error
+    while seen is not None and len(reasons) < _MAX_REASONS:
+        text = str(seen) or type(seen).__name__
+        if text not in reasons:
+            reasons.append(text)
+        seen = seen.__cause__
+    return ": ".join(reasons)
