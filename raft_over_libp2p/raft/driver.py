@@ -49,6 +49,7 @@ from raft_over_libp2p.types import (
     ServerID,
 )
 from raft_over_libp2p.wire.configuration import GoConfigurationCodec
+from raft_over_libp2p.wire.log_entry import encode_entry
 
 __all__ = ["Driver"]
 
@@ -211,6 +212,8 @@ class Driver:
     def _discharge(self, ready: Ready) -> bool:
         """Do what ``ready`` asks, but for applying; return whether waiters must look again."""
         if ready.write is not None:
+            for entry in ready.write.append:
+                encode_entry(entry)
             self.log_writer.submit(ready.write)
         if ready.send:
             self.transport.send(ready.send)

@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from raft_over_libp2p.core.ready import Role, RoleChanged
+from raft_over_libp2p.errors import (
+    DurabilityLost,
+    NoLeader,
+    NotLeader,
+    OutcomeUnknown,
+    ProposalRefused,
+)
+from raft_over_libp2p.limits import MAX_ENTRY_DATA_BYTES, MAX_PROPOSALS_QUEUED
+from tests.raft.cluster import IDS, Cluster, Node, running, wait_until_equal
+
+
+async def test_three_servers_elect_a_leader_that_all_of_them_know(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+
+        assert {leader.server_id} == {node.raft.leader() for node in cluster.nodes.values()}
+
+
+async def test_an_applied_operation_gives_its_result_and_reaches_every_server(
+    autojump_clock,
+) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+
+        results = [await leader.raft.apply(data, timeout_s=5) for data in (b"a", b"b", b"c")]
+
+        assert [0, 1, 2] == results
+        await wait_until_equal([*cluster.nodes.values()], [b"a", b"b", b"c"])
+
+
+async def test_operations_proposed_together_keep_their_order_and_results(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        data = [b"%d" % number for number in range(200)]
+
+        results = await leader.raft.apply_many(data, timeout_s=5)
+
+        assert list(range(200)) == results
+        assert data == leader.fsm.applied
+
+
+async def test_concurrent_callers_each_get_the_result_of_their_own_operation(
+    autojump_clock,
+) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        results: dict[bytes, object] = {}
+
+        async def call(data: bytes) -> None:
+            results[data] = await leader.raft.apply(data, timeout_s=5)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(64):
+                nursery.start_soon(call, b"%d" % number)
+
+        assert {data: place for place, data in enumerate(leader.fsm.applied)} == results
+
+
+async def test_a_follower_refuses_an_operation_and_names_the_leader(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        follower = cluster.followers(leader)[0]
+
+        with pytest.raises(NotLeader) as caught:
+            await follower.raft.apply(b"a", timeout_s=5)
+
+        assert leader.server_id == caught.value.leader
+
+
+async def test_a_leader_cut_off_answers_unknown_within_the_deadline(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        cluster.network.isolate(leader.server_id)
+        started = trio.current_time()
+
+        with pytest.raises(OutcomeUnknown):
+            await leader.raft.apply(b"lost?", timeout_s=5)
+
+        assert trio.current_time() - started <= 5
+
+
+async def test_the_others_elect_a_new_leader_when_the_leader_is_cut_off(autojump_clock) -> None:
+    async with running() as cluster:
+        old = await cluster.leader()
+        cluster.network.isolate(old.server_id)
+        others = cluster.followers(old)
+
+        with trio.fail_after(30):
+            while not any(node.raft.is_leader for node in others):
+                await others[0].raft.changed()
+
+        (new,) = [node for node in others if node.raft.is_leader]
+        assert 0 == await new.raft.apply(b"a", timeout_s=5)
+
+
+async def test_a_deposed_leader_catches_up_and_drops_what_was_never_agreed_on(
+    autojump_clock,
+) -> None:
+    async with running() as cluster:
+        old = await cluster.leader()
+        cluster.network.isolate(old.server_id)
+        with pytest.raises(OutcomeUnknown):
+            await old.raft.apply(b"never agreed on", timeout_s=5)
+        others = cluster.followers(old)
+        with trio.fail_after(30):
+            while not any(node.raft.is_leader for node in others):
+                await others[0].raft.changed()
+        (new,) = [node for node in others if node.raft.is_leader]
+        await new.raft.apply(b"agreed on", timeout_s=5)
+
+        cluster.network.heal()
+
+        await wait_until_equal([*cluster.nodes.values()], [b"agreed on"])
+
+
+async def test_without_a_quorum_waiting_for_a_leader_names_who_is_not_reached(
+    autojump_clock,
+) -> None:
+    cluster = Cluster(3)
+    alone = cluster.nodes[IDS[0]]
+    async with alone.open(cluster.network, cluster.config):
+        with pytest.raises(NoLeader) as caught:
+            await alone.raft.wait_for_leader(timeout_s=20)
+
+    assert {IDS[1], IDS[2]} == set(caught.value.unreachable)
+
+
+async def test_a_single_voter_leads_and_agrees_with_itself(autojump_clock) -> None:
+    async with running(1) as cluster:
+        node = await cluster.leader()
+
+        assert 0 == await node.raft.apply(b"a", timeout_s=5)
+
+
+async def test_a_restarted_server_applies_its_log_again(autojump_clock) -> None:
+    cluster = Cluster(1)
+    node = cluster.nodes[IDS[0]]
+    async with node.open(cluster.network, cluster.config) as raft:
+        await raft.wait_for_leader(timeout_s=10)
+        await raft.apply_many([b"a", b"b"], timeout_s=5)
+
+    async with node.open(cluster.network, cluster.config):
+        await wait_until_equal([node], [b"a", b"b"])
+
+
+async def test_a_read_on_the_leader_waits_for_what_was_acknowledged_before(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        await leader.raft.apply(b"a", timeout_s=5)
+        last = leader.raft.status().core.last_index
+
+        assert last <= await leader.raft.read_index(timeout_s=5)
+
+
+async def test_a_read_on_a_follower_is_refused(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+
+        with pytest.raises(NotLeader):
+            await cluster.followers(leader)[0].raft.read_index(timeout_s=5)
+
+
+async def test_a_leader_that_is_cut_off_confirms_no_read(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        cluster.network.isolate(leader.server_id)
+
+        with pytest.raises((NotLeader, ProposalRefused)):
+            await leader.raft.read_index(timeout_s=5)
+
+
+async def test_a_barrier_returns_after_everything_before_it_is_applied(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        await leader.raft.apply(b"a", timeout_s=5)
+
+        index = await leader.raft.barrier(timeout_s=5)
+
+        assert leader.raft.applied_index >= index
+        assert [b"a"] == leader.fsm.applied
+
+
+async def test_an_operation_over_the_size_limit_is_refused_and_its_neighbours_are_not(
+    autojump_clock,
+) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        outcomes: list[object] = []
+
+        async def call(data: bytes) -> None:
+            try:
+                outcomes.append(await leader.raft.apply(data, timeout_s=5))
+            except ProposalRefused:
+                outcomes.append("refused")
+
+        async with trio.open_nursery() as nursery:
+            for data in (b"a", bytes(MAX_ENTRY_DATA_BYTES + 1), b"b"):
+                nursery.start_soon(call, data)
+
+        assert {0, 1, "refused"} == set(outcomes)
+
+
+async def test_more_operations_than_the_limit_are_refused_at_once(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+
+        with pytest.raises(ProposalRefused, match="wait already"):
+            await leader.raft.apply_many([b""] * (MAX_PROPOSALS_QUEUED + 1), timeout_s=5)
+
+        assert [] == leader.fsm.applied
+
+
+async def test_a_cancelled_caller_does_not_undo_its_operation(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+
+        with trio.move_on_after(0.0005):
+            await leader.raft.apply(b"a", timeout_s=5)
+
+        await wait_until_equal([*cluster.nodes.values()], [b"a"])
+
+
+async def test_what_waits_at_a_shutdown_is_told_its_outcome(autojump_clock) -> None:
+    outcomes: list[type[Exception]] = []
+
+    async def call(node: Node) -> None:
+        try:
+            await node.raft.apply(b"a", timeout_s=60)
+        except (OutcomeUnknown, ProposalRefused, NotLeader) as error:
+            outcomes.append(type(error))
+
+    async with trio.open_nursery() as nursery, running() as cluster:
+        leader = await cluster.leader()
+        cluster.network.isolate(leader.server_id)
+        nursery.start_soon(call, leader)
+        await trio.testing.wait_all_tasks_blocked()
+
+    assert [OutcomeUnknown] == outcomes
+
+
+async def test_calls_after_the_end_are_refused(autojump_clock) -> None:
+    async with running(1) as cluster:
+        node = await cluster.leader()
+
+    with pytest.raises(ProposalRefused):
+        await node.raft.apply(b"a", timeout_s=5)
+
+
+async def test_an_observer_hears_of_the_election(autojump_clock) -> None:
+    cluster = Cluster(1)
+    node = cluster.nodes[IDS[0]]
+    async with node.open(cluster.network, cluster.config) as raft:
+        with raft.observe() as observations:
+            roles = []
+            with trio.fail_after(30):
+                async for observation in observations:
+                    if isinstance(observation, RoleChanged):
+                        roles.append(observation.role)
+                    if roles and roles[-1] is Role.LEADER:
+                        break
+
+    assert [Role.CANDIDATE, Role.LEADER] == list(dict.fromkeys(roles))
+
+
+async def test_a_failing_disk_stops_the_server_with_one_plain_error(autojump_clock) -> None:
+    cluster = Cluster(1)
+    node = cluster.nodes[IDS[0]]
+
+    async def run_until_it_fails() -> None:
+        async with node.open(cluster.network, cluster.config) as raft:
+            await raft.wait_for_leader(timeout_s=10)
+            node.fs.failing_syncs.add(node.fs.syncs + 1)
+            await raft.apply(b"a", timeout_s=5)
+
+    with pytest.raises(DurabilityLost):
+        await run_until_it_fails()
+
+
+async def overfill(node: Node) -> None:
+    """Have a leader take more than its disk has room for."""
+    node.fs.capacity_bytes = 0
+    with pytest.raises((OutcomeUnknown, ProposalRefused)):
+        await node.raft.apply_many([bytes(60000)] * 8, timeout_s=5)
+
+
+async def test_rule_9_a_leader_whose_disk_is_full_leaves_its_term_at_once(autojump_clock) -> None:
+    """Mixed-cluster rule 9: leadership ends before anything else, and nothing is written twice."""
+    async with running() as cluster:
+        leader = await cluster.leader()
+
+        await overfill(leader)
+
+        assert not leader.raft.is_leader
+
+
+async def test_rule_9_a_cluster_goes_on_when_its_leader_has_no_room(autojump_clock) -> None:
+    async with running() as cluster:
+        old = await cluster.leader()
+        term = old.raft.status().core.term
+        await overfill(old)
+
+        with trio.fail_after(60):
+            new = await cluster.leader()
+            while new.raft.status().core.term == term:
+                await new.raft.changed()
+                new = await cluster.leader()
+
+        await new.raft.apply(b"small", timeout_s=20)
+        assert [b"small"] == new.fsm.applied
+
+
+async def test_rule_9_a_server_takes_part_again_when_its_disk_has_room(autojump_clock) -> None:
+    async with running() as cluster:
+        old = await cluster.leader()
+        await overfill(old)
+        old.fs.capacity_bytes = None
+        with trio.fail_after(60):
+            new = await cluster.leader()
+
+        await new.raft.apply_many([bytes(60000)] * 8, timeout_s=20)
+
+        await wait_until_equal([old], new.fsm.applied)
