@@ -1,0 +1,105 @@
+"""What one seed's world is like: its size, its settings and its mix of faults."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from raft_over_libp2p.config import RaftConfig
+
+__all__ = ["FAULT_KINDS", "Profile"]
+
+FAULT_KINDS = (
+    "drop",
+    "duplicate",
+    "slow_network",
+    "reset",
+    "partition",
+    "crash",
+    "crash_at_write",
+    "slow_disk",
+    "disk_full",
+    "pause",
+    "clock_drift",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Probabilities are per message, per write or per node; ``*_every_s`` are mean intervals, 0 = never."""
+
+    voters: int = 3
+    nonvoters: int = 0
+    blank: int = 0
+    """Servers that start with an empty log and are caught up by a bootstrapped one."""
+    raft: RaftConfig = field(default_factory=RaftConfig)
+    latency_s: tuple[float, float] = (0.0005, 0.005)
+    call_timeout_s: float = 2.0
+    flush_s: tuple[float, float] = (0.0002, 0.004)
+    turn_s: float = 0.0
+    """Longest time inputs wait for a turn, so that one turn takes in several; 0 = a turn each."""
+    apply_s: float = 0.0
+    client_every_s: float = 0.1
+    proposal_size: int = 1
+    read_share: float = 0.2
+    fails_alone: bool = False
+    """A call may fail while others on its stream go on; else the whole stream breaks."""
+    uses_wire: bool = False
+    """Every message is encoded and decoded as on a real stream."""
+
+    drop: float = 0.0
+    duplicate: float = 0.0
+    slow_network: float = 0.0
+    reset_every_s: float = 0.0
+    partition_every_s: float = 0.0
+    crash_every_s: float = 0.0
+    crash_at_write: float = 0.0
+    slow_disk: float = 0.0
+    disk_full_every_s: float = 0.0
+    pause_every_s: float = 0.0
+    clock_drift: float = 0.0
+
+    @staticmethod
+    def draw(dice: random.Random) -> Profile:
+        """Draw a world; about half of the kinds of faults are off in each (swarm testing)."""
+        on = {kind for kind in FAULT_KINDS if dice.random() < 0.5}
+
+        def chance(kind: str, low: float, high: float) -> float:
+            drawn = low * (high / low) ** dice.random()
+            return drawn if kind in on else 0.0
+
+        voters = 3 if dice.random() < 0.7 else 5
+        nonvoters = 1 if dice.random() < 0.2 else 0
+        blank = dice.randint(1, voters + nonvoters - 1) if dice.random() < 0.3 else 0
+        raft = RaftConfig(
+            max_append_entries=dice.choice((1, 2, 8, 64)),
+            max_inflight_appends=dice.choice((1, 2, 4)),
+            pre_vote_disabled=dice.random() < 0.2,
+        )
+        return Profile(
+            voters=voters,
+            nonvoters=nonvoters,
+            blank=blank,
+            raft=raft,
+            latency_s=dice.choice(((0.0001, 0.001), (0.0005, 0.005), (0.01, 0.05))),
+            call_timeout_s=dice.choice((0.5, 2.0, 10.0)),
+            flush_s=dice.choice(((0.00005, 0.0005), (0.0002, 0.004), (0.005, 0.05))),
+            turn_s=dice.choice((0.0, 0.0, 0.002, 0.02)),
+            apply_s=dice.choice((0.0, 0.0, 0.005)),
+            client_every_s=dice.choice((0.02, 0.1, 0.3)),
+            proposal_size=dice.choice((1, 1, 4)),
+            read_share=dice.choice((0.0, 0.2, 0.5)),
+            fails_alone=dice.random() < 0.3,
+            uses_wire=dice.random() < 0.15,
+            drop=chance("drop", 0.002, 0.1),
+            duplicate=chance("duplicate", 0.01, 0.2),
+            slow_network=chance("slow_network", 0.002, 0.1),
+            reset_every_s=chance("reset", 0.3, 5.0),
+            partition_every_s=chance("partition", 1.0, 8.0),
+            crash_every_s=chance("crash", 1.0, 10.0),
+            crash_at_write=chance("crash_at_write", 0.001, 0.03),
+            slow_disk=chance("slow_disk", 0.002, 0.05),
+            disk_full_every_s=chance("disk_full", 2.0, 10.0),
+            pause_every_s=chance("pause", 1.0, 8.0),
+            clock_drift=chance("clock_drift", 0.01, 0.05),
+        )

@@ -1,0 +1,88 @@
+"""The end of a run: all faults end, and the cluster must be well again. Safety alone would not see a stall."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from raft_over_libp2p.core.ready import Role
+from tests.simulation.violation import violated
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+__all__ = ["Recovery"]
+
+_RECOVERY_S = 30.0
+"""A leader, a fresh commit and equal state everywhere must be there within so long."""
+_ASK_EVERY_S = 0.2
+
+
+class Recovery:
+    """Heals a world and demands progress of it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._healed_at = world.now
+        self._asked_at = -_ASK_EVERY_S
+        self._fresh: list[bytes] = []
+
+    def demand(self) -> None:
+        """End all faults and let the world run until it is well.
+
+        Raises:
+            Violation: it is not within the time limit.
+
+        """
+        self._heal()
+        self.world.run_until(self._is_well)
+        self.world.recovery_s = self.world.now - self._healed_at
+        self.world.clients.final()
+
+    def _heal(self) -> None:
+        world = self.world
+        world.tell("all faults end")
+        world.has_faults = False
+        world.profile = dataclasses.replace(
+            world.profile,
+            drop=0.0,
+            duplicate=0.0,
+            slow_network=0.0,
+            slow_disk=0.0,
+            crash_at_write=0.0,
+        )
+        world.network.blocked.clear()
+        world.full_disks.clear()
+        for server in world.everyone:
+            if server.machine is None:
+                world.restart(server)
+            elif server.is_paused:
+                server.resume()
+
+    def _is_well(self) -> bool:
+        world = self.world
+        if world.now - self._healed_at > _RECOVERY_S:
+            self._report()
+        if any(payload in world.clients.acknowledged for payload in self._fresh):
+            agreed = len(world.commitment.entries)
+            return all(server.applied == agreed and not server.reads for server in world.everyone)
+        if world.now - self._asked_at > _ASK_EVERY_S:
+            self._asked_at = world.now
+            for server in world.everyone:
+                if server.role is Role.LEADER and server.machine is not None:
+                    self._fresh += world.workload.write(server)
+                    world.workload.read(server)
+        return False
+
+    def _report(self) -> None:
+        world = self.world
+        states = "; ".join(
+            f"{server.id} {server.role.value}, term {server.hard_state.term}, log {len(server.log)}, "
+            f"applied {server.applied}, owes {len(server.inbound)} answers"
+            for server in world.everyone
+        )
+        violated(
+            "recovery",
+            f"not well {_RECOVERY_S:.0f} s after the last fault: {len(self._fresh)} fresh writes, "
+            f"{len(world.commitment.entries)} committed. {states}",
+        )

@@ -1,0 +1,99 @@
+"""Runs of one seed or many, and what they say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from raft_over_libp2p.core.machine import Machine
+from tests.simulation.profile import Profile
+from tests.simulation.violation import Violation
+from tests.simulation.world import World
+
+__all__ = ["STEPS", "Outcome", "Total", "replay_command", "run_seed", "run_seeds"]
+
+STEPS = 4000
+"""Events in a run, before the faults end and it has to recover."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one seed ended."""
+
+    seed: int
+    steps: int
+    violation: Violation | None
+    marks: Counter[str]
+    recovery_s: float
+    committed: int
+
+
+@dataclass(slots=True)
+class Total:
+    """How many seeds ended."""
+
+    seeds: int = 0
+    steps: int = 0
+    committed: int = 0
+    marks: Counter[str] = field(default_factory=Counter)
+    violations: list[Outcome] = field(default_factory=list)
+    recoveries_s: list[float] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one more run."""
+        self.seeds += 1
+        self.steps += outcome.steps
+        self.committed += outcome.committed
+        self.marks += outcome.marks
+        if outcome.violation is None:
+            self.recoveries_s.append(outcome.recovery_s)
+        else:
+            self.violations.append(outcome)
+
+    def __str__(self) -> str:
+        return (
+            f"simulated: {self.seeds} seeds, {self.steps} steps, {len(self.violations)} violations"
+        )
+
+
+def replay_command(seed: int, steps: int = STEPS) -> str:
+    """Return what to type to see ``seed`` again, event by event."""
+    length = "" if steps == STEPS else f" --steps {steps}"
+    return f"python -m tests.simulation --seed {seed}{length} --trace"
+
+
+def run_seed(
+    seed: int,
+    steps: int = STEPS,
+    *,
+    profile: Profile | None = None,
+    machine_type: type[Machine] = Machine,
+    story: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Run one seed to its end or its first violation."""
+    world = World(seed, profile, machine_type=machine_type, story=story)
+    violation = None
+    try:
+        world.run(steps)
+    except Violation as caught:
+        violation = caught
+        world.tell(f"VIOLATION of {caught}")
+    return Outcome(
+        seed=seed,
+        steps=world.steps,
+        violation=violation,
+        marks=world.marks,
+        recovery_s=world.recovery_s,
+        committed=len(world.commitment.entries),
+    )
+
+
+def run_seeds(
+    seeds: Iterable[int], steps: int = STEPS, *, machine_type: type[Machine] = Machine
+) -> Total:
+    """Run many seeds, none stopped by another's violation."""
+    total = Total()
+    for seed in seeds:
+        total.add(run_seed(seed, steps, machine_type=machine_type))
+    return total

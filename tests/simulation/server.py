@@ -1,0 +1,470 @@
+"""One simulated process: the owner of one machine, its clock, its disk and its state machine."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+from raft_over_libp2p.core.events import Applied, Event, Persisted, RequestReceived
+from raft_over_libp2p.core.interfaces import InitialState
+from raft_over_libp2p.core.machine import Machine
+from raft_over_libp2p.core.messages import AppendEntriesRequest
+from raft_over_libp2p.core.ready import (
+    Call,
+    HardState,
+    LeaderChanged,
+    Observation,
+    ReadRefused,
+    ReadState,
+    Ready,
+    Role,
+    RoleChanged,
+    Write,
+)
+from raft_over_libp2p.core.status import CoreStatus
+from raft_over_libp2p.types import (
+    BatchID,
+    CallID,
+    Index,
+    LogEntry,
+    LogType,
+    ServerID,
+    Term,
+)
+from raft_over_libp2p.wire.configuration import GoConfigurationCodec
+from tests.simulation.disk import Disk
+from tests.simulation.network import Flight
+from tests.simulation.violation import violated
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+__all__ = ["Server"]
+
+_STATUS_EVERY_TURNS = 8
+"""A status costs about as much as an event, so it is not asked for each turn."""
+_MOST_SPINS = 100
+
+
+class Server:
+    """A process that crashes and comes back; ``machine`` is None while it is down."""
+
+    def __init__(
+        self, world: World, server_id: ServerID, hard_state: HardState, entries: list[LogEntry]
+    ) -> None:
+        self.world = world
+        self.id = server_id
+        self.disk = Disk(hard_state, entries, self._record_hard_state)
+        self.machine: Machine | None = None
+        self.process = 0
+        """Counts starts of the process: its calls die with it."""
+        self.core = 0
+        """Counts machines: a process that ran out of disk space starts a second one."""
+        self.clock_offset = 0.0
+        self.clock_rate = 1.0
+        # What belongs to the process.
+        self.outstanding: dict[CallID, Flight] = {}
+        self.in_flight: dict[tuple[ServerID, int], int] = {}
+        self.inbound: dict[CallID, Flight] = {}
+        self.streams: dict[tuple[ServerID, int], deque[Flight]] = {}
+        self.inbox: list[Event] = []
+        self.is_paused = False
+        self.applied = 0
+        # What belongs to one machine.
+        self.log: list[LogEntry] = []
+        """As the machine has it: the durable log and the writes submitted since."""
+        self.hard_state = hard_state
+        self.commit_index = 0
+        self.role = Role.FOLLOWER
+        self.leading_term: Term | None = None
+        self.turn_appends = 0
+        self.proposals: dict[int, tuple[Term, bytes]] = {}
+        self.reads: dict[int, int] = {}
+        self._turn_is_due = False
+        self._timer_at = math.inf
+        self._sweep_is_due = False
+        self._turns = 0
+        self._spins = 0
+        self._dies_after_sync = False
+
+    # -- life
+
+    def start(self) -> None:
+        """Start the process from what is durable."""
+        self.process += 1
+        self.outstanding = {}
+        self.in_flight = {}
+        self._sweep_is_due = False
+        self.inbox = []
+        self.is_paused = False
+        self.applied = 0
+        dice = self.world.dice
+        # A monotonic clock starts anywhere.
+        self.clock_offset = dice.random() * 1000.0 - self.world.now * self.clock_rate + 1.0
+        self._start_machine(CallID(1), BatchID(1), campaign_after_write=False)
+
+    def _start_machine(
+        self, first_call: CallID, first_batch: BatchID, *, campaign_after_write: bool
+    ) -> None:
+        self.core += 1
+        disk = self.disk
+        self.log = list(disk.image)
+        self.hard_state = disk.hard_state
+        self.commit_index = self.applied
+        self.role = Role.FOLLOWER
+        self.leading_term = None
+        self.turn_appends = 0
+        self.proposals = {}
+        self.reads = {}
+        self._turn_is_due = False
+        self._timer_at = math.inf
+        self._dies_after_sync = False
+        self.machine = self.world.machine_type(
+            server_id=self.id,
+            config=self.world.profile.raft,
+            log=disk,
+            initial=InitialState(
+                hard_state=disk.hard_state,
+                configuration_entries=tuple(
+                    entry for entry in disk.image if entry.type is LogType.CONFIGURATION
+                ),
+                applied_index=Index(self.applied),
+                first_call=first_call,
+                first_batch=first_batch,
+                campaign_after_write=campaign_after_write,
+            ),
+            rng=self.world.dice,
+            codec=GoConfigurationCodec(),
+            now=self.local_now(),
+        )
+        self.turn()
+
+    def crash(self) -> None:
+        """The process dies, and with it what was not synced."""
+        if self.machine is None:
+            return
+        lost = self.disk.crash(self.world.dice)
+        self.world.marks["crash"] += 1
+        if lost:
+            self.world.marks["crash with writes lost"] += 1
+        if self.world.story is not None:
+            self.world.tell(f"{self.id} crashes and loses {lost} batches")
+        self._end_machine()
+        self.outstanding = {}
+        self.inbox = []
+
+    def _end_machine(self) -> None:
+        self.machine = None
+        self.core += 1
+        self.role = Role.FOLLOWER
+        self.world.network.forget_inbound(self)
+
+    def run_out_of_space(self) -> None:
+        """A write failed for lack of space: a new machine takes over from what is on the disk."""
+        machine = self.machine
+        if machine is None:
+            return
+        self.world.marks["disk full"] += 1
+        if self.world.story is not None:
+            self.world.tell(f"{self.id} has no space left and starts a new machine")
+        next_call, next_batch = machine.next_call, machine.next_batch
+        self.disk.fail_full(self.world.dice)
+        self._end_machine()
+        self.inbox = [
+            event
+            for event in self.inbox
+            if not isinstance(event, Persisted | Applied | RequestReceived)
+        ]
+        self._start_machine(next_call, next_batch, campaign_after_write=True)
+
+    # -- time
+
+    def local_now(self) -> float:
+        return self.clock_offset + self.world.now * self.clock_rate
+
+    def pause(self) -> None:
+        """Stop handling anything, as under SIGSTOP."""
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Handle all that came meanwhile, then what is due."""
+        self.is_paused = False
+        if self.machine is not None:
+            self._take_in(self.core)
+
+    def _arm_timer(self) -> None:
+        machine = self.machine
+        if machine is None:
+            return
+        deadline = machine.next_timer()
+        if deadline == math.inf:
+            return
+        world = self.world
+        at = (deadline - self.clock_offset) / self.clock_rate
+        if at <= world.now:
+            self._spins += 1
+            if self._spins > _MOST_SPINS:
+                violated("timers", f"{self.id} asks for {deadline} again and again")
+            at = world.now
+        else:
+            self._spins = 0
+        if at < self._timer_at:
+            self._timer_at = at
+            world.push(at + 1e-7, self._on_timer, self.core)
+
+    def _on_timer(self, core: int) -> None:
+        if core != self.core:
+            return
+        self._timer_at = math.inf
+        if not self.is_paused and not self._turn_is_due:
+            self.turn()
+
+    # -- the owner's loop
+
+    def deliver(self, event: Event) -> None:
+        """Hand an event to the machine: now, or together with others a little later."""
+        machine = self.machine
+        if machine is None:
+            return
+        if self.is_paused or self._turn_is_due:
+            self.inbox.append(event)
+            return
+        world = self.world
+        if world.profile.turn_s:
+            self.inbox.append(event)
+            self._turn_is_due = True
+            world.push(
+                world.now + world.dice.random() * world.profile.turn_s, self._take_in, self.core
+            )
+            return
+        if type(event) is RequestReceived and type(event.request) is AppendEntriesRequest:
+            self.turn_appends += 1
+        machine.handle(event, self.local_now())
+        self.turn()
+
+    def _take_in(self, core: int) -> None:
+        if core != self.core or self.is_paused:
+            return
+        self._turn_is_due = False
+        machine = self.machine
+        if machine is None:
+            return
+        now = self.local_now()
+        inbox, self.inbox = self.inbox, []
+        for event in inbox:
+            if type(event) is RequestReceived and type(event.request) is AppendEntriesRequest:
+                self.turn_appends += 1
+            machine.handle(event, now)
+        self.turn()
+
+    def turn(self) -> None:
+        """Do what is due and what the machine then owes, until it owes nothing at once."""
+        machine = self.machine
+        again = True
+        while again and machine is not None and self.machine is machine:
+            now = self.local_now()
+            if machine.next_timer() <= now:
+                machine.handle_timer(now)
+            again = self._do(machine.take_ready(), now)
+            self.turn_appends = 0
+        if self.machine is not None:
+            self._turns += 1
+            if self._turns % _STATUS_EVERY_TURNS == 0:
+                self.world.commitment.status(self, self.status())
+            self._arm_timer()
+
+    def status(self) -> CoreStatus:
+        machine = self.machine
+        if machine is None:
+            violated("simulator", f"{self.id} is down and has no status")
+        return machine.status(self.local_now())
+
+    def _do(self, ready: Ready, now: float) -> bool:
+        """Do what ``core.ready`` asks; return whether the machine was handed something at once."""
+        deposed = self._observe(ready.observations) if ready.observations else False
+        dies = False
+        if ready.write is not None:
+            dies = self._write(ready.write)
+        if ready.send:
+            self._send(ready, dies)
+        if dies:
+            self.world.marks["crash before a write"] += 1
+            self.world.crash(self)
+            return False
+        fed = self._apply(ready.committed, now) if ready.committed else False
+        if ready.read_states:
+            self._read_states(ready.read_states)
+        if deposed:
+            self.leading_term = None
+        return fed
+
+    def _observe(self, observations: list[Observation]) -> bool:
+        deposed = False
+        for observation in observations:
+            if self.world.story is not None:
+                self.world.tell(f"{self.id} observes {observation}")
+            if isinstance(observation, RoleChanged):
+                self.role = observation.role
+                if observation.role is Role.LEADER:
+                    self.leading_term = observation.term
+                    deposed = False
+                    self.world.marks["election"] += 1
+                    self.world.elections.elected(self, observation.term)
+                else:
+                    deposed = True
+                    self.proposals.clear()
+            elif isinstance(observation, LeaderChanged) and observation.leader is not None:
+                self.world.elections.leads(observation.leader, observation.term)
+        return deposed
+
+    # -- writes
+
+    def _write(self, write: Write) -> bool:
+        """Hand a batch to the disk; return whether power fails right now."""
+        world = self.world
+        if world.story is not None:
+            world.tell(f"{self.id} writes {write}")
+        if write.hard_state is not None:
+            world.durability.hard_state(self, write.hard_state)
+        world.logs.write(self, write)
+        if write.truncate_from is not None:
+            world.marks["truncation"] += 1
+            del self.log[write.truncate_from - 1 :]
+        self.log.extend(write.append)
+        self.disk.submit(write)
+        chance = world.profile.crash_at_write
+        if chance and world.dice.random() < chance and world.has_faults:
+            when = world.dice.randrange(3)
+            if when == 0:
+                return True
+            if when == 1:
+                self._dies_after_sync = True
+            else:
+                latency = world.dice.random() * world.profile.flush_s[1]
+                world.push(world.now + latency, self._die_in_sync, self.core)
+        self._start_sync()
+        return False
+
+    def _die_in_sync(self, core: int) -> None:
+        if core == self.core:
+            self.world.marks["crash during a write"] += 1
+            self.world.crash(self)
+
+    def _start_sync(self) -> None:
+        disk, world = self.disk, self.world
+        if disk.flushing or not disk.queue:
+            return
+        dice, profile = world.dice, world.profile
+        waiting = len(disk.queue)
+        disk.flushing = waiting if waiting == 1 or dice.random() < 0.7 else dice.randint(1, waiting)
+        low, high = profile.flush_s
+        latency = low + (high - low) * dice.random()
+        if profile.slow_disk and dice.random() < profile.slow_disk:
+            world.marks["slow sync"] += 1
+            # Up to 20 election timeouts, mostly much less.
+            latency += dice.random() ** 4 * 20.0 * profile.raft.election_timeout_s
+        world.push(world.now + latency, self._synced, self.core)
+
+    def _synced(self, core: int) -> None:
+        if core != self.core:
+            return
+        disk = self.disk
+        if self.id in self.world.full_disks and any(
+            disk.queue[position].append or disk.queue[position].truncate_from is not None
+            for position in range(disk.flushing)
+        ):
+            if self.is_paused:
+                self.world.push(self.world.now + 0.05, self._synced, core)
+            else:
+                self.run_out_of_space()
+            return
+        batch = disk.complete()
+        if self.world.story is not None:
+            self.world.tell(f"{self.id} synced up to batch {batch}")
+        if self._dies_after_sync and self.world.has_faults:
+            self.world.marks["crash after a write"] += 1
+            self.world.crash(self)
+            return
+        self._start_sync()
+        self.deliver(Persisted(batch))
+
+    def _record_hard_state(self, hard_state: HardState) -> None:
+        self.world.elections.vote_durable(self.id, hard_state)
+
+    # -- messages
+
+    def _send(self, ready: Ready, dies: bool) -> None:
+        world = self.world
+        sent = ready.send
+        if dies:
+            sent = sent[: world.dice.randint(0, len(sent))]
+        for output in sent:
+            if isinstance(output, Call):
+                if world.story is not None:
+                    world.tell(f"{self.id} calls {output.peer} #{output.call}: {output.request}")
+                world.durability.request(self, output.request)
+                world.network.send_call(self, output)
+            else:
+                flight = self.inbound.pop(output.call, None)
+                if flight is None:
+                    violated("replies", f"{self.id} answers {output}, which is not open")
+                if world.story is not None:
+                    world.tell(f"{self.id} answers {flight.source.id} #{output.call}: {output}")
+                world.durability.response(self, flight.request, output.response)
+                world.network.send_reply(self, output, flight)
+
+    def arm_sweep(self) -> None:
+        """Have calls fail at their time limit; one event serves all that are open."""
+        if not self._sweep_is_due and self.outstanding:
+            self._sweep_is_due = True
+            first = next(iter(self.outstanding.values()))
+            self.world.push(max(first.deadline, self.world.now), self._sweep, self.process)
+
+    def _sweep(self, process: int) -> None:
+        if process != self.process:
+            return
+        self._sweep_is_due = False
+        for flight in list(self.outstanding.values()):
+            if flight.deadline > self.world.now:
+                break
+            self.world.network.fail(flight)
+        self.arm_sweep()
+
+    # -- clients
+
+    def _apply(self, entries: list[LogEntry], now: float) -> bool:
+        world = self.world
+        world.commitment.apply(self, entries)
+        self.applied = int(entries[-1].index)
+        self.commit_index = max(self.commit_index, self.applied)
+        if self.proposals:
+            for entry in entries:
+                proposed = self.proposals.pop(entry.index, None)
+                if proposed is not None:
+                    world.clients.came_out(entry, *proposed)
+        machine = self.machine
+        if machine is None:
+            return False
+        if world.profile.apply_s:
+            latency = world.dice.random() * world.profile.apply_s
+            world.push(world.now + latency, self._applied, (self.core, self.applied))
+            return False
+        machine.handle(Applied(Index(self.applied)), now)
+        return True
+
+    def _applied(self, done: tuple[int, int]) -> None:
+        core, index = done
+        if core == self.core:
+            self.deliver(Applied(Index(index)))
+
+    def _read_states(self, states: list[ReadState | ReadRefused]) -> None:
+        for state in states:
+            floor = self.reads.pop(state.token, None)
+            if floor is None:
+                violated("reads", f"{self.id} answers {state}, which nobody waits for")
+            if isinstance(state, ReadState):
+                self.world.marks["read"] += 1
+                self.world.clients.read(self, floor, state.index)
+            else:
+                self.world.marks["read refused"] += 1

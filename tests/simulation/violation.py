@@ -1,0 +1,20 @@
+"""What a checker raises."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+__all__ = ["Violation", "violated"]
+
+
+class Violation(AssertionError):
+    """A rule was broken; ``checker`` names the rule."""
+
+    def __init__(self, checker: str, message: str) -> None:
+        self.checker = checker
+        super().__init__(f"{checker}: {message}")
+
+
+def violated(checker: str, message: str) -> NoReturn:
+    """Raise :class:`Violation`; a function so that hot paths hold only the comparison."""
+    raise Violation(checker, message)

@@ -1,0 +1,35 @@
+"""Messages by way of their bytes, so that what the codec loses is lost in the simulator too."""
+
+from __future__ import annotations
+
+from raft_over_libp2p.core.messages import Request, Response
+from raft_over_libp2p.types import ServerID
+from raft_over_libp2p.wire.framing import RequestReader, ResponseReader
+from raft_over_libp2p.wire.requests import encode_request
+from raft_over_libp2p.wire.responses import encode_response
+from tests.simulation.violation import violated
+
+__all__ = ["request_trip", "response_trip"]
+
+
+def request_trip(sender: ServerID, request: Request, cut: float) -> Request:
+    """Return what a peer reads of ``request``; the bytes come in two pieces, parted at ``cut`` of 1."""
+    frame = encode_request(request, sender)
+    reader = RequestReader()
+    middle = int(len(frame) * cut)
+    decoded = [*reader.feed(frame[:middle]), *reader.feed(frame[middle:])]
+    if len(decoded) != 1 or decoded[0].request != request or reader.buffered_bytes:
+        violated("wire", f"{request} is read as {decoded}")
+    return decoded[0].request
+
+
+def response_trip(sender: ServerID, request: Request, response: Response, cut: float) -> Response:
+    """Return what the caller reads of ``response`` to its ``request``."""
+    frame = encode_response(response, sender)
+    reader = ResponseReader()
+    reader.expect(request)
+    middle = int(len(frame) * cut)
+    decoded = [*reader.feed(frame[:middle]), *reader.feed(frame[middle:])]
+    if len(decoded) != 1 or decoded[0].response != response or reader.buffered_bytes:
+        violated("wire", f"{response} is read as {decoded}")
+    return decoded[0].response

@@ -1,0 +1,167 @@
+"""A cluster in one heap of events, driven by one ``random.Random``: the same seed, the same run."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from raft_over_libp2p.core.machine import Machine
+from raft_over_libp2p.core.ready import HardState
+from raft_over_libp2p.errors import RaftError
+from raft_over_libp2p.types import (
+    NO_TERM,
+    Configuration,
+    Index,
+    LogEntry,
+    LogType,
+    ServerID,
+    Suffrage,
+    Term,
+)
+from raft_over_libp2p.types import (
+    Server as Member,
+)
+from raft_over_libp2p.wire.configuration import GoConfigurationCodec
+from tests.simulation.check_clients import ClientCheck
+from tests.simulation.check_commitment import CommitmentCheck
+from tests.simulation.check_durability import DurabilityCheck
+from tests.simulation.check_elections import ElectionCheck
+from tests.simulation.check_logs import LogCheck
+from tests.simulation.clients import Clients
+from tests.simulation.nemesis import Nemesis
+from tests.simulation.network import Network
+from tests.simulation.profile import Profile
+from tests.simulation.recovery import Recovery
+from tests.simulation.server import Server
+from tests.simulation.violation import Violation
+
+__all__ = ["World"]
+
+
+class World:
+    """Servers, their network, their clients and whoever watches them."""
+
+    def __init__(
+        self,
+        seed: int,
+        profile: Profile | None = None,
+        *,
+        machine_type: type[Machine] = Machine,
+        story: Callable[[str], None] | None = None,
+    ) -> None:
+        """Build the world of ``seed``; ``story`` is told each event, if given."""
+        self.seed = seed
+        self.dice = random.Random(seed)
+        self.profile = profile if profile is not None else Profile.draw(self.dice)
+        self.machine_type = machine_type
+        self.story = story
+        self.now = 0.0
+        self.steps = 0
+        self.recovery_s = 0.0
+        self.has_faults = True
+        self.marks: Counter[str] = Counter()
+        """How often each rare thing happened, so that it is seen when one never does."""
+        self.full_disks: set[ServerID] = set()
+        self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
+        self._pushed = 0
+
+        members = self._members()
+        voters = Configuration(members).voters
+        self.commitment = CommitmentCheck(voters)
+        self.elections = ElectionCheck(voters, self.commitment)
+        self.logs = LogCheck(self.commitment)
+        self.durability = DurabilityCheck(self.elections, self.logs, self.commitment)
+        self.clients = ClientCheck(self.commitment)
+        self.network = Network(self)
+        self.everyone = self._servers(members)
+        self.servers = {server.id: server for server in self.everyone}
+        self.workload = Clients(self)
+
+    def _members(self) -> tuple[Member, ...]:
+        profile = self.profile
+        members = []
+        for number in range(1, profile.voters + profile.nonvoters + 1):
+            server_id = ServerID(f"s{number}")
+            suffrage = Suffrage.VOTER if number <= profile.voters else Suffrage.NONVOTER
+            members.append(Member(server_id, server_id, suffrage))
+        return tuple(members)
+
+    def _servers(self, members: tuple[Member, ...]) -> list[Server]:
+        bootstrap = LogEntry(
+            Index(1),
+            Term(1),
+            LogType.CONFIGURATION,
+            GoConfigurationCodec().encode(Configuration(members)),
+        )
+        self.logs.entries("bootstrap", NO_TERM, [bootstrap])
+        bootstrapped = len(members) - self.profile.blank
+        servers = []
+        for number, member in enumerate(members):
+            if number < bootstrapped:
+                server = Server(self, member.id, HardState(Term(1)), [bootstrap])
+            else:
+                server = Server(self, member.id, HardState(NO_TERM), [])
+            drift = self.profile.clock_drift
+            server.clock_rate = 1.0 + drift * (2.0 * self.dice.random() - 1.0)
+            servers.append(server)
+        return servers
+
+    # -- events
+
+    def push(self, at: float, action: Callable[[Any], None], argument: Any) -> None:
+        """Have ``action(argument)`` happen at ``at``."""
+        self._pushed += 1
+        heapq.heappush(self._heap, (at, self._pushed, action, argument))
+
+    def tell(self, what: str) -> None:
+        """Add a line to the story, if one is told."""
+        if self.story is not None:
+            self.story(f"{self.now:10.6f} {what}")
+
+    def run(self, steps: int) -> None:
+        """Run the seed's faults for ``steps`` events, then demand that the cluster recovers.
+
+        Raises:
+            Violation: a checker found a broken rule, or the core raised.
+
+        """
+        try:
+            for server in self.everyone:
+                server.start()
+            Nemesis(self)
+            self.push(self.now, self.workload.run, None)
+            self.run_until(lambda: self.steps >= steps)
+            Recovery(self).demand()
+        except RaftError as error:
+            raise Violation("the core never raises", f"{type(error).__name__}: {error}") from error
+
+    def run_until(self, is_done: Callable[[], bool]) -> None:
+        """Let events happen until ``is_done``."""
+        heap = self._heap
+        while not is_done():
+            self.now, _, action, argument = heapq.heappop(heap)
+            self.steps += 1
+            action(argument)
+
+    # -- crashes
+
+    def crash(self, server: Server) -> None:
+        """Kill ``server``, and start it again some time later."""
+        if server.machine is None or not self.has_faults:
+            return
+        server.crash()
+        down_s = 0.02 * 250.0 ** self.dice.random()
+        self.push(self.now + down_s, self.restart, server)
+
+    def restart(self, server: Server) -> None:
+        """Start ``server`` again, if it is still down."""
+        if server.machine is not None:
+            return
+        self.tell(f"{server.id} starts with {len(server.disk.image)} entries")
+        server.start()
+        for other in self.everyone:
+            if other is not server and self.dice.random() < 0.5:
+                self.network.connect(other, server)
