@@ -7,6 +7,7 @@ from typing import Final
 __all__ = [
     "CLIENT_CONNECT_S",
     "MAX_CLIENT_LINE_BYTES",
+    "MAX_CONCURRENT_REQUESTS",
     "MAX_CONFIG_FILE_BYTES",
     "MAX_OPERATION_TIMEOUT_S",
     "MAX_PEER_ADDRESSES",
@@ -26,6 +27,8 @@ MAX_CONFIG_FILE_BYTES: Final = 1024 * KIB
 """service.json and peerstore; real ones have a few KiB."""
 MAX_PEER_ADDRESSES: Final = 1024
 """Lines of a peerstore: some addresses for each of a cluster's few dozen peers."""
+MAX_CONCURRENT_REQUESTS: Final = 1024
+"""HTTP requests being answered at once: each holds some 50 KiB."""
 MAX_REQUEST_BODY_BYTES: Final = 64 * KIB
 """No path of ours needs a body; a larger one is refused before it is read."""
 MAX_REQUEST_LINE_SLOP_BYTES: Final = 4 * KIB

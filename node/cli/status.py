@@ -1,0 +1,99 @@
+"""``raft-node status``: the cluster on one screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from node.cli.options import common_options, options_of
+from node.errors import ExitCode
+
+if TYPE_CHECKING:
+    from node.http.status import MemberStatus, StatusBody
+
+__all__ = ["status_command"]
+
+
+@click.command("status")
+@click.option("--digest", is_flag=True, help="Also compute the pinset's digest (reads every pin).")
+@common_options
+@click.pass_context
+def status_command(ctx: click.Context, /, *, digest: bool, **flags: object) -> None:
+    """Show the cluster as one peer sees it: leader, members, who lags and why.
+
+    Exit code 4 when that peer knows of no leader.
+    """
+    from node.cli.console import print_json
+
+    options = options_of(ctx, flags)
+    with options.client() as client:
+        body = client.get("/raft/status", {"digest": "true"} if digest else None)
+    if options.is_json:
+        print_json(body)
+    else:
+        _print(cast("StatusBody", body))
+    if body["leader"] is None:
+        ctx.exit(ExitCode.NO_LEADER)
+
+
+def _print(status: StatusBody) -> None:
+    from node.cli.console import facts, table, warn
+
+    facts(
+        {
+            "peer": f"{status['id']}  {status['peername']}",
+            "role": f"{status['role']}, term {status['term']}",
+            "leader": _leader(status),
+            "quorum": f"{status['quorum']} of {_voters(status)} voters needed, "
+            f"{status['voters_connected']} reached from here",
+            "log": f"committed {status['commit_index']}, applied {status['applied_index']}, "
+            f"on disk {status['durable_index']}, snapshot at {status['snapshot_index']}",
+            "pins": _pins(status),
+        }
+    )
+    click.echo()
+    table(
+        ("member", "role", "reached", "heard", "match", "lag", "note"),
+        [_row(member) for member in status["members"]],
+        right=("heard", "match", "lag"),
+    )
+    if status["disk_full"]:
+        warn("the disk is full: this peer takes no entries until there is space again")
+    if not status["configuration_committed"]:
+        warn("a change of the members is not agreed on yet")
+
+
+def _leader(status: StatusBody) -> str:
+    if status["leader"] is None:
+        heard = status["last_leader_contact_s"]
+        return "none known" + ("" if heard is None else f"; one was heard {heard:.1f} s ago")
+    return "this peer" if status["leader"] == status["id"] else status["leader"]
+
+
+def _voters(status: StatusBody) -> int:
+    return sum(member["suffrage"] == "voter" for member in status["members"])
+
+
+def _pins(status: StatusBody) -> str:
+    if status["pins"] is None:
+        return status["state_error"]
+    digest = f", digest {status['digest']}" if status["digest"] else ""
+    return f"{status['pins']}{digest}"
+
+
+def _row(member: MemberStatus) -> tuple[str, ...]:
+    role = "leader" if member["is_leader"] else member["suffrage"]
+    heard = member["last_contact_s"]
+    note = "this peer" if member["is_self"] else member["last_error"]
+    if member["mode"] == "backing-off" and not note:
+        note = "not answering"
+    return (
+        member["id"],
+        role,
+        "yes" if member["is_connected"] else "no",
+        "-" if heard is None or member["is_self"] else f"{heard:.1f} s",
+        "-" if member["match_index"] is None else str(member["match_index"]),
+        "-" if member["lag_entries"] is None else str(member["lag_entries"]),
+        note,
+    )

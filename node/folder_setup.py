@@ -1,0 +1,96 @@
+"""Making a new peer's folder: all of it, or nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from keys.cluster_secret import ClusterSecret
+from keys.identity import Identity
+from node.address_book import AddressBook
+from node.config.folder import Folder
+from node.config.schema import JSONValue
+from node.config.service_json import ServiceJSON
+from node.config.settings import load_config
+from node.errors import ConfigError, FolderError
+
+__all__ = ["CreatedPeer", "NewPeer", "create_folder"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPeer:
+    """What a new peer shall be; empty means the default."""
+
+    peers: tuple[str, ...] = ()
+    """Full multiaddrs of the other first members."""
+    secret_hex: str = field(default="", repr=False)
+    peername: str = ""
+    listen_multiaddrs: tuple[str, ...] = ()
+    api_listen_multiaddrs: tuple[str, ...] = ()
+    identity: Identity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedPeer:
+    """What was made."""
+
+    peer_id: str
+    members: list[str]
+    """Peer IDs of the first voters, this one's first."""
+
+
+def create_folder(folder: Folder, peer: NewPeer) -> CreatedPeer:
+    """Make ``folder`` (0700) with identity.json, service.json and peerstore (0600).
+
+    Raises:
+        FolderError: there is a peer in it already, or it cannot be made; nothing was changed.
+        ConfigError: an address or the secret is malformed; nothing was changed.
+
+    """
+    for file in (folder.identity_json, folder.service_json, folder.raft):
+        if file.exists():
+            raise FolderError(
+                f"{file} exists already: {folder.path} belongs to a peer. Nothing was changed. "
+                "Choose another folder with -c, or remove this one if its peer is not needed."
+            )
+    identity = peer.identity or Identity.generate()
+    book = AddressBook.of(peer.peers, source="--peers").without(str(identity.peer_id))
+    members = [str(identity.peer_id), *book.addresses]
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(prefix=".init-", dir=folder.path) as made:
+            new = Folder(Path(made))
+            _write(new, peer, identity, book)
+            # Checked as a daemon would read it, before it is put in place.
+            load_config(new, {})
+            for file in (new.peerstore, new.service_json, new.identity_json):
+                shutil.move(file, folder.path / file.name)
+    except OSError as error:
+        raise FolderError(f"{folder.path} cannot be made a peer's folder: {error}") from error
+    return CreatedPeer(str(identity.peer_id), members)
+
+
+def _write(new: Folder, peer: NewPeer, identity: Identity, book: AddressBook) -> None:
+    # Every first member must write down the same first configuration: the whole set, sorted.
+    members: list[JSONValue] = [*sorted((str(identity.peer_id), *book.addresses))]
+    service = ServiceJSON.default(new.service_json)
+    secret = peer.secret_hex or ClusterSecret.generate().reveal_hex()
+    service.set(("cluster",), "secret", secret)
+    service.set(("cluster",), "peername", peer.peername)
+    service.set(("consensus", "raft"), "init_peerset", members if book.addresses else [])
+    if peer.listen_multiaddrs:
+        service.set(("cluster",), "listen_multiaddress", list(peer.listen_multiaddrs))
+    if peer.api_listen_multiaddrs:
+        service.set(
+            ("api", "restapi"), "http_listen_multiaddress", list(peer.api_listen_multiaddrs)
+        )
+    try:
+        service.write()
+        load_config(new, {})
+    except ConfigError as error:
+        # The file is a draft that nobody will see: name the setting only.
+        raise ConfigError("init", error.key, str(error).partition(f"{error.key}: ")[2]) from error
+    identity.save(new.identity_json)
+    book.write(new.peerstore)

@@ -1,0 +1,122 @@
+"""``GET /raft/status``: the cluster as this peer sees it, in JSON. IPFS Cluster has no such path."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from raft_over_libp2p.core.ready import Role
+from raft_over_libp2p.core.status import PeerProgress
+from raft_over_libp2p.raft import RaftStatus
+from raft_over_libp2p.types import Server, Suffrage
+
+__all__ = ["MemberStatus", "StatusBody", "status_body"]
+
+
+class MemberStatus(TypedDict):
+    """One member. Progress (``match_index`` to ``mode``) is known to a leader only."""
+
+    id: str
+    suffrage: str
+    is_self: bool
+    is_leader: bool
+    is_connected: bool
+    last_error: str
+    last_contact_s: float | None
+    match_index: int | None
+    lag_entries: int | None
+    mode: str | None
+
+
+class StatusBody(TypedDict):
+    """The whole answer; ``pins`` and ``digest`` are null while no state can be given."""
+
+    id: str
+    peername: str
+    role: str
+    term: int
+    leader: str | None
+    last_leader_contact_s: float | None
+    commit_index: int
+    applied_index: int
+    durable_index: int
+    first_index: int
+    last_index: int
+    snapshot_index: int
+    configuration_index: int
+    configuration_committed: bool
+    quorum: int
+    voters_connected: int
+    disk_full: bool
+    members: list[MemberStatus]
+    pins: int | None
+    digest: str | None
+    state_error: str
+
+
+def status_body(
+    status: RaftStatus, *, peername: str, pins: int | None, digest: str | None, state_error: str
+) -> StatusBody:
+    """Return the answer's object."""
+    core = status.core
+    members = [_member(server, status) for server in core.configuration.servers]
+    return StatusBody(
+        id=core.server_id,
+        peername=peername,
+        role=core.role.value,
+        term=core.term,
+        leader=core.leader,
+        last_leader_contact_s=_rounded(core.last_leader_contact_s),
+        commit_index=core.commit_index,
+        applied_index=core.applied_index,
+        durable_index=core.durable_index,
+        first_index=core.first_index,
+        last_index=core.last_index,
+        snapshot_index=core.snapshot_index,
+        configuration_index=core.configuration_index,
+        configuration_committed=core.configuration_committed,
+        quorum=core.configuration.quorum(),
+        voters_connected=sum(m["is_connected"] and m["suffrage"] == "voter" for m in members),
+        disk_full=status.is_disk_full,
+        members=members,
+        pins=pins,
+        digest=digest,
+        state_error=state_error,
+    )
+
+
+def _member(server: Server, status: RaftStatus) -> MemberStatus:
+    core = status.core
+    is_self = server.id == core.server_id
+    link = status.links.get(server.id)
+    progress = next((p for p in core.peers if p.peer == server.id), None)
+    contact = None if progress is None else progress.last_contact_s
+    if progress is None and server.id == core.leader and not is_self:
+        contact = core.last_leader_contact_s
+    return MemberStatus(
+        id=server.id,
+        suffrage=Suffrage(server.suffrage).name.lower(),
+        is_self=is_self,
+        is_leader=server.id == core.leader,
+        is_connected=is_self or (link is not None and link.is_connected),
+        last_error=_last_error(link.last_error if link else "", progress),
+        last_contact_s=0.0 if is_self else _rounded(contact),
+        match_index=_match_index(progress, status, is_self=is_self),
+        lag_entries=progress.lag_entries if progress else None,
+        mode=progress.mode.value if progress else None,
+    )
+
+
+def _match_index(progress: PeerProgress | None, status: RaftStatus, *, is_self: bool) -> int | None:
+    if progress is not None:
+        return progress.match_index
+    if is_self and status.core.role is Role.LEADER:
+        return status.core.durable_index
+    return None
+
+
+def _last_error(link_error: str, progress: PeerProgress | None) -> str:
+    return link_error or (progress.last_error if progress else "")
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

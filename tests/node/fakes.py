@@ -1,0 +1,169 @@
+"""A peer without a network: what the HTTP API and the commands are tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import httpx
+
+from keys.peer_id import PeerID
+from node.config import Folder, ServiceJSON, load_config
+from node.config.settings import APIConfig
+from node.http.app import build_app
+from node.http.backend import PeerDescription
+from node.http.pin_options import ReplicationFactors
+from pinstate.log_op import LogOp
+from pinstate.pin import Pin
+from pinstate.state import PinState
+from raft_over_libp2p.core.ready import Role
+from raft_over_libp2p.core.status import CoreStatus, PeerProgress, ProgressMode
+from raft_over_libp2p.errors import NotLeader, RaftError
+from raft_over_libp2p.raft import RaftStatus
+from raft_over_libp2p.transport.interface import Link
+from raft_over_libp2p.types import Configuration, Index, ServerID, Term
+
+A = "12D3KooWMouSYH5NswSHYzd2CaDBS7XPvHCyHswANCS2W24r74E6"
+B = "12D3KooWGeL3oCZrZwtpBA4VfA4hNCY1rj9wE92uMtbG5hF2fNdN"
+C = "12D3KooWEtxf79LJsxCc2cAFwWSKaosR1EUN1aVWeCvNGnd3shJz"
+CID_V0 = "QmXZrtE5jQwXNqCJMfHUTQkvhQ4ZAnqMnmzFMJfLewur2n"
+CID_V1 = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
+CID_ABSENT = "QmP63DkAFEnDYNjDYBpyNDfttu1fvUw99x1brscPzpqmmq"
+
+
+@dataclass
+class FakeConsensus:
+    """One peer of three that agrees with itself; ``error`` is what the next call raises."""
+
+    pins: PinState = field(default_factory=PinState)
+    role: Role = Role.LEADER
+    leader: str | None = A
+    error: RaftError | None = None
+    timeouts_s: list[float | None] = field(default_factory=list)
+    applied: int = 7
+
+    async def log_pin(self, pin: Pin, *, timeout_s: float | None = None) -> None:
+        self._log(LogOp.pin(pin), timeout_s)
+
+    async def log_unpin(self, pin: Pin, *, timeout_s: float | None = None) -> None:
+        self._log(LogOp.unpin(pin), timeout_s)
+
+    def _log(self, op: LogOp, timeout_s: float | None) -> None:
+        self.timeouts_s.append(timeout_s)
+        if self.error is not None:
+            raise self.error
+        self.pins = self.pins.apply([op])
+        self.applied += 1
+
+    def state(self) -> PinState:
+        return self.pins
+
+    async def linearizable_state(self, *, timeout_s: float | None = None) -> PinState:
+        self.timeouts_s.append(timeout_s)
+        if self.error is not None:
+            raise self.error
+        if self.role is not Role.LEADER:
+            raise NotLeader(ServerID(self.leader) if self.leader else None)
+        return self.pins
+
+    def peers(self) -> list[PeerID]:
+        return sorted(map(PeerID.parse, (A, B, C)))
+
+    def status(self) -> RaftStatus:
+        servers = (ServerID(A), ServerID(B), ServerID(C))
+        applied = Index(self.applied)
+        progress = PeerProgress(
+            peer=ServerID(B),
+            mode=ProgressMode.REPLICATE,
+            match_index=applied,
+            next_index=Index(applied + 1),
+            lag_entries=0,
+            inflight=0,
+            inflight_bytes=0,
+            last_contact_s=0.04,
+            last_error="",
+        )
+        lagging = replace(
+            progress,
+            peer=ServerID(C),
+            mode=ProgressMode.BACKING_OFF,
+            match_index=Index(2),
+            lag_entries=applied - 2,
+            last_contact_s=12.3,
+        )
+        return RaftStatus(
+            core=CoreStatus(
+                server_id=ServerID(A),
+                role=self.role,
+                term=Term(3),
+                leader=ServerID(self.leader) if self.leader else None,
+                commit_index=applied,
+                applied_index=applied,
+                durable_index=applied,
+                first_index=Index(1),
+                last_index=applied,
+                last_log_term=Term(3),
+                snapshot_index=Index(0),
+                configuration=Configuration.of_voters(*servers),
+                configuration_index=Index(1),
+                configuration_committed=True,
+                last_leader_contact_s=None if self.role is Role.LEADER else 0.02,
+                peers=(progress, lagging) if self.role is Role.LEADER else (),
+            ),
+            links={
+                ServerID(B): Link(peer=ServerID(B), is_connected=True, last_error=""),
+                ServerID(C): Link(
+                    peer=ServerID(C), is_connected=False, last_error="connection refused"
+                ),
+            },
+            is_disk_full=False,
+        )
+
+
+@dataclass
+class FakeDirectory:
+    """Knows three peers, the last of which is not reached."""
+
+    peername: str = "node-a"
+
+    def describe_self(self) -> PeerDescription:
+        return PeerDescription(
+            id=A,
+            peername=self.peername,
+            addresses=(f"/ip4/127.0.0.1/tcp/9096/p2p/{A}",),
+            cluster_peers=(C, B, A),
+            cluster_peers_addresses=(f"/ip4/127.0.0.1/tcp/9196/p2p/{B}",),
+            version="1.2.3",
+            rpc_protocol_version="/ipfscluster/1.0/rpc",
+        )
+
+    async def describe_peers(self) -> Sequence[PeerDescription]:
+        return [
+            self.describe_self(),
+            replace(self.describe_self(), id=B, peername="node-b"),
+            PeerDescription(id=C, error="connection refused"),
+        ]
+
+
+def api_config(folder: Path, **changes: object) -> APIConfig:
+    """Return the default API settings, with some fields replaced."""
+    ServiceJSON.default(folder / "service.json").write()
+    config = load_config(Folder(folder), {}).api
+    return replace(config, **changes)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def api_client(consensus: FakeConsensus, folder: Path, **changes: object):
+    """Yield an HTTP client of the API over ``consensus``, in memory."""
+    app = build_app(
+        consensus,
+        FakeDirectory(),
+        config=api_config(folder, **changes),
+        version="1.2.3",
+        replication=ReplicationFactors(),
+    )
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://peer") as client:
+        yield client
