@@ -16,7 +16,7 @@ Faults are set as attributes; see :class:`FakeFileSystem`. No clock and no dice 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
@@ -122,7 +122,8 @@ class FakeFileSystem:
     ``capacity_bytes`` bounds the sum of all file sizes (DiskFull beyond it). Writes, syncs of
     files and syncs of directories are counted; the one whose number is in ``failing_writes``
     fails with EIO, in ``full_writes`` writes ``partial_bytes`` and finds no space, in
-    ``failing_syncs`` or ``failing_directory_syncs`` with EIO.
+    ``failing_syncs`` or ``failing_directory_syncs`` with EIO. ``after_change`` is called after
+    every change and sync, so that a test can look at the crashes possible at each moment.
     """
 
     def __init__(self, *, capacity_bytes: int | None = None) -> None:
@@ -135,6 +136,7 @@ class FakeFileSystem:
         self.partial_bytes = 0
         self.failing_syncs: set[int] = set()
         self.failing_directory_syncs: set[int] = set()
+        self.after_change: Callable[[], None] | None = None
         self._root = _Directory()
         self._locks: set[tuple[str, bool]] = set()
 
@@ -146,7 +148,7 @@ class FakeFileSystem:
             if name in directory.seen:
                 raise StorageError(f"cannot open {path}: File exists")
             inode = _Inode()
-            directory.change(_Relink(None, name, inode))
+            self._relink(directory, _Relink(None, name, inode))
             return _FakeFile(self, path, inode)
         found = directory.seen.get(name)
         if not isinstance(found, _Inode):
@@ -158,19 +160,19 @@ class FakeFileSystem:
         new_directory, new_name = self._parent(new)
         if directory is not new_directory or old_name not in directory.seen:
             raise DurabilityLost(f"cannot rename a file to {new}: no {old} in that directory")
-        directory.change(_Relink(old_name, new_name, directory.seen[old_name]))
+        self._relink(directory, _Relink(old_name, new_name, directory.seen[old_name]))
 
     def unlink(self, path: str) -> None:
         directory, name = self._parent(path)
         if not isinstance(directory.seen.get(name), _Inode):
             raise StorageError(f"cannot remove {path}: No such file")
-        directory.change(_Relink(name, None, None))
+        self._relink(directory, _Relink(name, None, None))
 
     def mkdir(self, path: str) -> None:
         directory, name = self._parent(path)
         if name in directory.seen:
             raise StorageError(f"cannot make directory {path}: File exists")
-        directory.change(_Relink(None, name, _Directory()))
+        self._relink(directory, _Relink(None, name, _Directory()))
 
     def listdir(self, path: str) -> list[str]:
         return sorted(self._directory(path).seen)
@@ -192,6 +194,7 @@ class FakeFileSystem:
         if self.directory_syncs in self.failing_directory_syncs:
             raise DurabilityLost(f"cannot make {path} durable: injected")
         self._directory(path).sync()
+        self._changed()
 
     def lock(self, path: str, *, across_programs: bool = False) -> _FakeLock:
         if not self.exists(path):
@@ -347,10 +350,10 @@ class FakeFileSystem:
         if self.writes in self.failing_writes:
             raise DurabilityLost("cannot write: injected")
         if self.writes in self.full_writes:
-            inode.change(_Write(offset, bytes(data[: self.partial_bytes])))
+            self._change(inode, _Write(offset, bytes(data[: self.partial_bytes])))
             raise DiskFull("no space to write: injected")
         self._charge(inode, offset + len(data))
-        inode.change(_Write(offset, bytes(data)))
+        self._change(inode, _Write(offset, bytes(data)))
 
     def _sync(self, inode: _Inode) -> None:
         self.syncs += 1
@@ -358,6 +361,19 @@ class FakeFileSystem:
             inode.pending.clear()
             raise DurabilityLost("cannot make a file durable: injected")
         inode.sync()
+        self._changed()
+
+    def _change(self, inode: _Inode, change: _Change) -> None:
+        inode.change(change)
+        self._changed()
+
+    def _relink(self, directory: _Directory, change: _Relink) -> None:
+        directory.change(change)
+        self._changed()
+
+    def _changed(self) -> None:
+        if self.after_change is not None:
+            self.after_change()
 
 
 def _reachable(directory: _Directory) -> Iterator[_Inode | _Directory]:
@@ -418,13 +434,13 @@ class _FakeFile:
 
     def truncate(self, size: int) -> None:
         self._check_open()
-        self.inode.change(_Resize(size))
+        self._files._change(self.inode, _Resize(size))  # noqa: SLF001
 
     def preallocate(self, size: int) -> None:
         self._check_open()
         if size > len(self.inode.seen):
             self._files._charge(self.inode, size)  # noqa: SLF001
-            self.inode.change(_Resize(size))
+            self._files._change(self.inode, _Resize(size))  # noqa: SLF001
 
     def size(self) -> int:
         self._check_open()
