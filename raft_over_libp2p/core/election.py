@@ -158,7 +158,7 @@ def on_answer(server: Server, call: VoteCall, response: Response) -> None:
     if response.term > asked:
         server.adopt_term(response.term)
     else:
-        _count(server, call.peer, granted=response.granted)
+        _count(server, call.peer, granted=response.granted and response.term == asked)
 
 
 def on_failure(server: Server, call: VoteCall) -> None:

@@ -55,11 +55,11 @@ def _fault(
     """Return what no leader may send, in words, or nothing."""
     if peer == server.id or request.term == 0:
         return "AppendEntries from this server itself, or without a term"
-    index, term = request.prev_log_index, request.prev_log_term
+    index, term = int(request.prev_log_index), request.prev_log_term
     if term > request.term:
         return f"the previous entry's term {term} is after the leader's term {request.term}"
     for entry in entries:
-        index = Index(index + 1)
+        index += 1
         if entry.index != index:
             return f"entry {entry.index} stands where entry {index} must follow"
         if entry.term < term:

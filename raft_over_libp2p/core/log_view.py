@@ -58,9 +58,15 @@ class LogView:
     @property
     def first_index(self) -> Index:
         """Index of the oldest entry kept."""
-        if self._recent and self._recent_from == self._snapshot_index + 1:
-            return self._recent_from
+        if self._reader.last_index() < self._snapshot_index:
+            return Index(self._snapshot_index + 1)  # nothing on the disk that is not covered
         return min(self._reader.first_index(), self._recent_from)
+
+    def has(self, index: Index) -> bool:
+        """Tell whether the entry ``index`` is kept."""
+        return self._recent_from <= index <= self.last_index or (
+            self.first_index <= index < self._recent_from
+        )
 
     @property
     def snapshot_index(self) -> Index:
@@ -76,7 +82,7 @@ class LogView:
             return self._snapshot_term
         if index == NO_INDEX:
             return NO_TERM
-        return self._reader.term(index) if index >= self._reader.first_index() else None
+        return self._reader.term(index) if index >= self.first_index else None
 
     def entries(self, low: Index, count: int, max_bytes: int) -> tuple[tuple[LogEntry, ...], int]:
         """Return up to ``count`` entries from ``low`` on and their charged size.

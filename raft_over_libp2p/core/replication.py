@@ -38,7 +38,7 @@ def send_entries(server: Server, leadership: Leadership, peer: Progress) -> None
             return
         prev = Index(peer.next_index - 1)
         prev_term = server.log.term(prev)
-        if prev_term is None or prev < server.log.first_index - 1:
+        if prev_term is None or not server.log.has(peer.next_index):
             peer.back_off(server.now, f"needs entry {peer.next_index}, which only a snapshot holds")
             return
         entries, size = server.log.entries(
@@ -126,9 +126,12 @@ def on_append_failure(server: Server, call: AppendCall, reason: str) -> None:
 
 
 def _back_off(server: Server, peer: Progress, call: AppendCall, error: str) -> None:
-    if call.epoch == peer.epoch:
-        peer.back_off(server.now, error)
-        peer.next_index = Index(peer.match_index + 1)
+    if call.epoch != peer.epoch:
+        return
+    # While probing nothing is known yet: stay where the probe was, not at the log's beginning.
+    was_probe = peer.mode is not ProgressMode.REPLICATE
+    peer.back_off(server.now, error)
+    peer.next_index = Index(max(call.prev if was_probe else 0, peer.match_index) + 1)
 
 
 def _on_success(server: Server, leadership: Leadership, call: AppendCall) -> None:
@@ -146,9 +149,8 @@ def _on_reject(
     peer = call.progress
     if not response.no_retry_backoff:
         # The peer's storage, not its log: the same entries again, later.
-        next_index = Index(call.prev + 1)
         peer.back_off(server.now, "the peer could not store entries")
-        peer.next_index = max(next_index, Index(peer.match_index + 1))
+        peer.next_index = Index(max(call.prev, peer.match_index) + 1)
     elif call.prev > peer.match_index:
         # Backwards: to the end of the peer's log, then by doubling, never below what it holds.
         step, peer.reject_step = peer.reject_step, peer.reject_step * 2

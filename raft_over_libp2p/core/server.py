@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
+_MAX_ALARMS_A_TERM = 64
+"""A peer that is wrong in ever new ways is not told of for ever."""
+
 
 class Server:
     """One server's state; ``now`` is the time of the input being handled."""
@@ -83,6 +86,7 @@ class Server:
         self.membership = self._initial_membership(initial)
         snapshot_index = initial.snapshot.index if initial.snapshot else NO_INDEX
         self.commit_index: Index = max(initial.applied_index, snapshot_index)
+        invariant(self.commit_index <= self.log.last_index, "what is applied must be in the log")
         self.handed_index = self.commit_index
         """Last entry given to the state machine."""
         self.applied_index = self.commit_index
@@ -176,7 +180,7 @@ class Server:
 
     def alarm(self, peer: ServerID | None, message: str) -> None:
         """Tell the operator, once for each text until the term changes."""
-        if (peer, message) not in self.alarmed:
+        if (peer, message) not in self.alarmed and len(self.alarmed) < _MAX_ALARMS_A_TERM:
             self.alarmed.add((peer, message))
             self.ready.observations.append(Alarm(peer, message))
 
@@ -215,7 +219,7 @@ class Server:
         """Stop leading or campaigning; the vote of this term stays."""
         if self.leadership is not None:
             self.refused_reads.extend(self.leadership.reads.tokens())
-            self.last_contact = self.now
+            self.last_contact = self.leader_contact = self.now
         self.leadership = None
         self.candidacy = None
         self.calls.clear()

@@ -74,6 +74,8 @@ def answer_vote(server: Server, call: CallID, peer: ServerID, request: RequestVo
     ):
         _refuse(server, call)
         return
+    if server.role is Role.CANDIDATE:
+        server.become_follower()  # its pre-vote is over: it has somebody to vote for
     server.vote_for(peer)
     server.last_contact = server.now
     server.arm_election_timer()
