@@ -67,7 +67,7 @@ def build_app(
         Middleware(
             Guard,
             basic_auth=config.basic_auth,
-            max_url_bytes=config.max_header_bytes + limits.MAX_REQUEST_LINE_SLOP_BYTES,
+            max_head_bytes=config.max_header_bytes + limits.MAX_REQUEST_LINE_SLOP_BYTES,
         )
     ]
     if config.cors_allowed_origins:

@@ -26,7 +26,7 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, *, basic_auth: Mapping[str, str] | None, max_url_bytes: int
+        self, app: ASGIApp, *, basic_auth: Mapping[str, str] | None, max_head_bytes: int
     ) -> None:
         self._app = app
         self._credentials = (
@@ -34,7 +34,7 @@ class Guard:
             if basic_auth is None
             else [f"{user}:{password}".encode() for user, password in basic_auth.items()]
         )
-        self._max_url_bytes = max_url_bytes
+        self._max_head_bytes = max_head_bytes
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,8 +55,13 @@ class Guard:
     def _check(self, scope: Scope) -> None:
         if self._running >= limits.MAX_CONCURRENT_REQUESTS:
             raise Refusal(503, "too many requests at once", headers={"Retry-After": "1"})
-        if len(scope["raw_path"]) + len(scope["query_string"]) > self._max_url_bytes:
-            raise Refusal(414, f"the URL is longer than {self._max_url_bytes} bytes")
+        most = self._max_head_bytes
+        url_bytes = len(scope["raw_path"]) + len(scope["query_string"])
+        if url_bytes > most:
+            raise Refusal(414, f"the URL is longer than {most} bytes")
+        # Hypercorn limits only a head that comes in pieces.
+        if url_bytes + sum(len(name) + len(value) for name, value in scope["headers"]) > most:
+            raise Refusal(431, f"URL and headers are longer than {most} bytes")
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > limits.MAX_REQUEST_BODY_BYTES:
