@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
-from pinstate.state import PinState
-from raft_over_libp2p.storage.data_folder import DataFolder
 
 from keys.peer_id import PeerID
 from node.rpc.client import CallNotSent, CallOutcomeUnknown, RemoteError, RpcClient
 from node.rpc.outcome import error_of
 from node.rpc.wire import ServiceID
-from pinstate.log_op import OP_CODEC, LogOp
+from pinstate.log_op import LogOp, OpCodec
 from pinstate.pin import Pin
 from pinstate.pin_msgpack import go_form
+from pinstate.state import PinState
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.errors import (
     LocalProtocolError,
@@ -36,6 +35,8 @@ from raft_over_libp2p.errors import (
 from raft_over_libp2p.oplog import OpLog
 from raft_over_libp2p.raft import RaftStatus
 from raft_over_libp2p.raft.single_error import single_error
+from raft_over_libp2p.storage.data_folder import DataFolder
+from raft_over_libp2p.transport.interface import Transport
 from raft_over_libp2p.transport.libp2p_transport import Libp2pTransport
 from raft_over_libp2p.transport.timing import TransportTiming
 from raft_over_libp2p.types import Configuration, ServerID
@@ -43,6 +44,8 @@ from raft_over_libp2p.wire.configuration import GoConfigurationCodec
 
 if TYPE_CHECKING:
     from libp2p.abc import IHost
+
+    from raft_over_libp2p.transport.streams import Dial
 
 __all__ = ["Consensus", "ConsensusConfig"]
 
@@ -95,13 +98,15 @@ class Consensus:
         state: PinState | None = None,
         *,
         config: ConsensusConfig | None = None,
+        dial: Dial | None = None,
     ) -> AsyncIterator[Consensus]:
         """Take part in a cluster with the identity of ``host`` until the block ends.
 
         Does not wait for a leader: see :meth:`ready`. On a fresh ``data_folder`` the cluster's
         first voters are ``cluster_peers`` and this peer, and every first voter must be given
         the same set; an empty set makes a cluster of one. A folder with a past ignores
-        ``cluster_peers``. ``host`` stays open: it is its opener's. ``state`` is where the log
+        ``cluster_peers``. ``host`` stays open: it is its opener's; ``dial`` connects it to a
+        member, by default its own dialler over its peerstore. ``state`` is where the log
         starts from, the empty pinset as a rule.
 
         Raises:
@@ -115,7 +120,15 @@ class Consensus:
             async with trio.open_nursery() as nursery:
                 consensus = cls(peer_id, config)
                 await nursery.start(
-                    consensus._run, cluster_peers, host, data_folder, state or PinState()
+                    consensus._run,
+                    cluster_peers,
+                    Libp2pTransport(
+                        host,
+                        TransportTiming.of(config.raft, network_timeout_s=config.network_timeout_s),
+                        dial=dial,
+                    ),
+                    data_folder,
+                    state or PinState(),
                 )
                 try:
                     yield consensus
@@ -135,16 +148,13 @@ class Consensus:
     async def _run(
         self,
         cluster_peers: Sequence[PeerID],
-        host: IHost,
+        transport: Transport,
         data_folder: Path,
         state: PinState,
         *,
         task_status: trio.TaskStatus[None],
     ) -> None:
         server_id = ServerID(str(self.peer_id))
-        timing = TransportTiming.of(
-            self._config.raft, network_timeout_s=self._config.network_timeout_s
-        )
         try:
             with DataFolder.open(data_folder, server_id) as folder:
                 if folder.is_fresh:
@@ -153,9 +163,9 @@ class Consensus:
                     )
                 async with OpLog.open(
                     folder=folder,
-                    transport=Libp2pTransport(host, timing=timing),
+                    transport=transport,
                     state=state,
-                    codec=OP_CODEC,
+                    codec=OpCodec(),
                     config=self._config.raft,
                 ) as self._oplog:
                     task_status.started()

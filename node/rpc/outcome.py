@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from raft_over_libp2p.wire.outcomes import Outcome, outcome_of
-
 from raft_over_libp2p.errors import NoLeader, NotLeader, OutcomeUnknown, ProposalRefused, RaftError
+from raft_over_libp2p.wire.outcomes import Outcome, outcome_of
 
 __all__ = ["error_of", "error_text"]
 

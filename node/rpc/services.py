@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from pinstate.pin_msgpack import decode_pin
-
 from keys.peer_id import PeerID
 from node.rpc.outcome import error_text
 from node.rpc.server import Method, MethodFailed
 from node.rpc.wire import EMPTY_REPLY
 from pinstate.pin import Pin
+from pinstate.pin_msgpack import decode_pin
 from raft_over_libp2p.errors import RaftError
 
 if TYPE_CHECKING:
