@@ -23,6 +23,7 @@ from pinstate.limits import MAX_CID_TEXT_CHARS, MAX_DIAGNOSTIC_CHARS
 __all__ = [
     "InvalidCid",
     "check_cid_bytes",
+    "check_multihash",
     "cid_of_datastore_key",
     "cid_text",
     "datastore_key",
@@ -102,6 +103,15 @@ def check_cid_bytes(cid: bytes) -> None:
         ) from None
 
 
+def check_multihash(multihash: bytes) -> None:
+    """Refuse bytes that are not one whole multihash, such as a peer ID; raises ValueError."""
+    try:
+        _check_multihash(multihash, 0)
+    except ValueError as error:
+        shown = multihash.hex()[:MAX_DIAGNOSTIC_CHARS] or "no bytes"
+        raise ValueError(f"{shown} is not a multihash: {error}") from None
+
+
 def datastore_key(cid: bytes) -> str:
     """Return the key Go's datastore holds this pin under: ``/r/`` and upper-case base32."""
     return _DATASTORE_NAMESPACE + _base32_of(cid)
@@ -144,10 +154,14 @@ def _check(cid: bytes) -> None:
     if version != 1:
         raise ValueError(f"its version is {version}, where 1 is expected")
     _, position = _read_varint(cid, position)
-    _, position = _read_varint(cid, position)
-    length, position = _read_varint(cid, position)
-    if length != len(cid) - position:
-        raise ValueError(f"its digest has {len(cid) - position} bytes and says {length}")
+    _check_multihash(cid, position)
+
+
+def _check_multihash(data: bytes, position: int) -> None:
+    _, position = _read_varint(data, position)
+    length, position = _read_varint(data, position)
+    if length != len(data) - position:
+        raise ValueError(f"its digest has {len(data) - position} bytes and says {length}")
 
 
 def _read_varint(data: bytes, position: int) -> tuple[int, int]:

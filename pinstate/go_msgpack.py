@@ -19,9 +19,11 @@ from pinstate.pin import NANOSECONDS_PER_S, ZERO_TIME_UNIX_S
 
 __all__ = [
     "NIL",
+    "Extension",
     "array",
     "map_header",
     "raw",
+    "read_list",
     "read_raw",
     "read_signed",
     "read_struct",
@@ -113,10 +115,11 @@ def unpack_first(data: bytes) -> object:
     """Return the first object in ``data``; what follows it is ignored, as Go does.
 
     Maps become lists of pairs, in order and with repeated keys; arrays become tuples; strings
-    and binary become bytes; msgpack timestamps become :class:`msgpack.Timestamp`.
+    and binary become bytes; msgpack timestamps become :class:`msgpack.Timestamp`, other
+    extensions :class:`Extension`.
 
     Raises:
-        ValueError: not msgpack, cut short, nested deeper than 1024, or with another extension.
+        ValueError: not msgpack, cut short, or nested deeper than 1024.
 
     """
     try:
@@ -126,42 +129,53 @@ def unpack_first(data: bytes) -> object:
             use_list=False,
             object_pairs_hook=_pairs,
             strict_map_key=False,
-            ext_hook=_refuse_extension,
+            ext_hook=Extension,
         )
     except msgpack.ExtraData as error:
         return error.unpacked
+
+
+class Extension:
+    """A msgpack extension other than a timestamp: no field takes one, but Go passes over it."""
+
+    __slots__ = ()
+
+    def __init__(self, _code: int, _data: bytes) -> None:
+        pass
 
 
 def _pairs(pairs: list[tuple[object, object]]) -> list[tuple[object, object]]:
     return pairs
 
 
-def _refuse_extension(code: int, _data: bytes) -> object:
-    raise ValueError(f"a msgpack extension of type {code}")
-
-
-def read_struct(value: object, fields: Sequence[bytes]) -> list[tuple[bytes, object]]:
+def read_struct(
+    value: object, fields: Sequence[bytes], *, takes_unknown: bool = False
+) -> list[tuple[bytes, object]]:
     """Return the fields that a Go struct's map, array or nil holds, in order.
 
-    ``fields`` are the struct's names in their order, for the array form. A key may be repeated;
-    the caller lets the later one win. Names are not checked against ``fields``.
+    ``fields`` are the struct's names in their order. A key may be repeated: let the later one
+    win. A pair with an empty key or nil is passed over, as are unknown fields with ``takes_unknown``
+    (Go's ``ErrorIfNoField`` off).
 
     Raises:
-        ValueError: no map, array or nil; a key that is no string; too many items.
+        ValueError: no map, array or nil; a key that is no string; an unknown field.
 
     """
     if type(value) is list:
-        for key, _ in value:
-            if type(key) is not bytes:
-                raise ValueError("a field name that is not text")
-        return value
-    if value is None:
+        named = [(read_raw(key), item) for key, item in value]
+        pairs = [(name, item) for name, item in named if name]
+    elif value is None:
         return []
-    if type(value) is not tuple:
+    elif type(value) is tuple:
+        if len(value) > len(fields) and not takes_unknown:
+            raise ValueError(f"an array of {len(value)} where there are {len(fields)} fields")
+        return list(zip(fields, value, strict=False))
+    else:
         raise ValueError(f"{_kind(value)} where a map or an array belongs")
-    if len(value) > len(fields):
-        raise ValueError(f"an array of {len(value)} where there are {len(fields)} fields")
-    return list(zip(fields, value, strict=False))
+    for key, _ in pairs:
+        if key not in fields and not takes_unknown:
+            raise ValueError(f"there is no field {key[:32]!r}")
+    return pairs
 
 
 def read_raw(value: object) -> bytes:
@@ -173,6 +187,15 @@ def read_raw(value: object) -> bytes:
     if type(value) is tuple:
         return bytes(read_unsigned(item) for item in value)
     raise ValueError(f"{_kind(value)} where a string belongs")
+
+
+def read_list(value: object) -> tuple[object, ...] | None:
+    """Return the items of an array, or of a map (keys and values in turn), or None for nil."""
+    if value is None or type(value) is tuple:
+        return value
+    if type(value) is list:
+        return tuple(item for pair in value for item in pair)
+    raise ValueError(f"{_kind(value)} where an array belongs")
 
 
 def read_text(value: object) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from pinstate import go_msgpack
-from pinstate.cid import check_cid_bytes
+from pinstate.cid import check_cid_bytes, check_multihash
 from pinstate.errors import MalformedPin
 from pinstate.pin import Pin
 
@@ -74,10 +74,7 @@ def pin_of_unpacked(value: object) -> Pin:
     """
     found: dict[str, object] = {}
     for key, item in go_msgpack.read_struct(value, _ORDER):
-        field = _FIELDS.get(key)
-        if field is None:
-            raise MalformedPin(f"a pin has no field {key[:32]!r}")
-        name, read = field
+        name, read = _FIELDS[key]
         found[name] = read(item)
     # The readers return what the fields of Pin hold; a table cannot say so to the type checker.
     return Pin(**found)  # type: ignore[arg-type]
@@ -138,12 +135,11 @@ def _read_optional_cid(value: object) -> bytes | None:
     return None if value is None else _read_cid(value)
 
 
-def _read_strings(value: object) -> tuple[bytes, ...] | None:
-    if value is None:
-        return None
-    if type(value) is not tuple:
-        raise MalformedPin("a list of peers that is no array")
-    return tuple(go_msgpack.read_raw(item) for item in value)
+def _read_peers(value: object) -> tuple[bytes, ...] | None:
+    peers = _read_strings(value)
+    for peer in peers or ():
+        check_multihash(peer)
+    return peers
 
 
 def _read_origins(value: object) -> tuple[bytes, ...] | None:
@@ -151,6 +147,11 @@ def _read_origins(value: object) -> tuple[bytes, ...] | None:
     for origin in origins or ():
         _check_multiaddr(origin)
     return origins
+
+
+def _read_strings(value: object) -> tuple[bytes, ...] | None:
+    items = go_msgpack.read_list(value)
+    return None if items is None else tuple(go_msgpack.read_raw(item) for item in items)
 
 
 def _check_multiaddr(data: bytes) -> None:
@@ -184,14 +185,14 @@ _FIELDS: Final[dict[bytes, tuple[str, Callable[[object], object]]]] = {
     b"n": ("name", go_msgpack.read_text),
     b"o": ("mode", go_msgpack.read_signed),
     b"s": ("shard_size", go_msgpack.read_unsigned),
-    b"ua": ("user_allocations", _read_strings),
+    b"ua": ("user_allocations", _read_peers),
     b"e": ("expire_at", go_msgpack.read_time),
     b"m": ("metadata", _read_metadata),
     b"pu": ("pin_update", _read_optional_cid),
     b"g": ("origins", _read_origins),
     b"c": ("cid", _read_cid),
     b"t": ("type", go_msgpack.read_unsigned),
-    b"a": ("allocations", _read_strings),
+    b"a": ("allocations", _read_peers),
     b"d": ("max_depth", go_msgpack.read_signed),
     b"r": ("reference", _read_optional_cid),
     b"i": ("timestamp", go_msgpack.read_time),

@@ -99,7 +99,7 @@ class _Reader:
             use_list=False,
             object_pairs_hook=list,
             strict_map_key=False,
-            ext_hook=_refuse_extension,
+            ext_hook=go_msgpack.Extension,
             read_size=UNPACK_SLICE_BYTES,
             max_buffer_size=MAX_RECORD_BYTES + 2 * UNPACK_SLICE_BYTES,
             max_str_len=MAX_RECORD_BYTES,
@@ -126,7 +126,7 @@ def _pin_of(record: object, end: int) -> tuple[bytes, bytes] | None:
     key = value = b""
     try:
         # Fields of other names are passed over: Go reads these without ErrorIfNoField.
-        for name, item in go_msgpack.read_struct(record, _FIELDS):
+        for name, item in go_msgpack.read_struct(record, _FIELDS, takes_unknown=True):
             if name == b"k":
                 key = go_msgpack.read_raw(item)
             elif name == b"v":
@@ -140,7 +140,3 @@ def _pin_of(record: object, end: int) -> tuple[bytes, bytes] | None:
         return cid, canonical(value, cid)
     except MalformedPin as error:
         raise MalformedSnapshot(f"the record that ends at byte {end}: {error}") from None
-
-
-def _refuse_extension(code: int, _data: bytes) -> object:
-    raise ValueError(f"a msgpack extension of type {code}")
