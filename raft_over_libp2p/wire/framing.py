@@ -195,7 +195,8 @@ class RequestReader(_FrameReader[DecodedRequest]):
 class ResponseReader(_FrameReader[DecodedResponse]):
     """Responses of one outbound stream; they come in the order of the requests sent on it.
 
-    Call :meth:`expect` for each request before its response can arrive.
+    Call :meth:`expect` for each request before its response can arrive; the caller bounds how
+    many are in flight.
     """
 
     def __init__(self) -> None:

@@ -21,6 +21,7 @@ from raft_over_libp2p.wire.structure import StructureScanner
 __all__ = ["LegacyReader", "MoreBytesNeeded"]
 
 _NIL: Final = 0xC0
+_NO_BUDGET: Final = 1 << 62
 _NUMBERS: Final = {
     0xCC: Struct(">B"),
     0xCD: Struct(">H"),
@@ -47,6 +48,8 @@ class MoreBytesNeeded(Exception):
 class LegacyReader:
     """Reads values from ``data`` at ``position``; ``budget_end`` is the offset none may pass.
 
+    Without a budget ``data`` is all there will be, and a value beyond it is cut short.
+
     Every method raises:
         MoreBytesNeeded: the value is not wholly here yet.
         MalformedMessage: Go would not decode this into such a field either.
@@ -55,10 +58,10 @@ class LegacyReader:
 
     __slots__ = ("_tokens", "budget_end", "data", "depth", "position")
 
-    def __init__(self, data: bytes, position: int = 0, budget_end: int | None = None) -> None:
+    def __init__(self, data: bytes, position: int = 0, budget_end: int = _NO_BUDGET) -> None:
         self.data = data
         self.position = position
-        self.budget_end = len(data) if budget_end is None else budget_end
+        self.budget_end = budget_end
         self.depth = 0
         self._tokens = 0
 
@@ -167,10 +170,13 @@ class LegacyReader:
                 return None
             count = self._length(width) * (1 if first < 0xDE else 2)
         self._tokens += count
-        if self._tokens > limits.MAX_FRAME_TOKENS or self.position + count > self.budget_end:
+        if self._tokens > limits.MAX_FRAME_TOKENS:
             raise FrameTooLarge(
-                f"a message announces {count} values; it may have {limits.MAX_FRAME_TOKENS}"
+                f"a message announces {self._tokens} values; it may have {limits.MAX_FRAME_TOKENS}"
             )
+        # Every value has a byte at least.
+        if self.position + count > self.budget_end:
+            raise FrameTooLarge(f"a message announces {count} values more than its budget has room")
         return count
 
     def skip(self) -> None:

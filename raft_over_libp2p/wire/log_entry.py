@@ -126,11 +126,7 @@ def _read_entries(reader: LegacyReader) -> tuple[LogEntry, ...] | None:
     return entries
 
 
-def _write_entries(entries: tuple[LogEntry, ...] | None) -> bytes:
-    return encode_entries(entries)
-
-
-ENTRIES: Final = GoType(_read_entries, _write_entries)
+ENTRIES: Final = GoType(_read_entries, encode_entries)
 """``AppendEntriesRequest.Entries`` as a tuple of entries, each with its canonical bytes."""
 
 
