@@ -11,7 +11,7 @@ import trio
 
 from benchmarks.contender import Contender, Figures, Load, Measure, Settings
 from tests.interop.go_build import build_go_peer
-from tests.interop.go_peer import GoOptions, GoPeer, introduce
+from tests.interop.peer_process import PeerOptions, PeerProcess, id_of, introduce
 
 __all__ = ["GO_BOLTDB", "GO_IN_MEMORY"]
 
@@ -22,7 +22,9 @@ _ANSWER_TIMEOUT_S: Final = 30.0
 @asynccontextmanager
 async def _start(settings: Settings, store: str) -> AsyncIterator[Measure]:
     binary = await trio.to_thread.run_sync(build_go_peer)
-    options = GoOptions(
+    names = ("go1", "go2", "go3")
+    options = PeerOptions(
+        voters=[id_of(name) for name in names],
         secret=settings.secret,
         security="noise",
         store=store,
@@ -34,8 +36,8 @@ async def _start(settings: Settings, store: str) -> AsyncIterator[Measure]:
     )
     async with trio.open_nursery() as nursery:
         peers = [
-            GoPeer(f"go{n}", binary, settings.folder / f"go{n}", nursery, options)
-            for n in (1, 2, 3)
+            PeerProcess(name, [str(binary)], settings.folder / name, nursery, options)
+            for name in names
         ]
         try:
             leader = await _elect(peers)
@@ -46,17 +48,15 @@ async def _start(settings: Settings, store: str) -> AsyncIterator[Measure]:
             nursery.cancel_scope.cancel()
 
 
-async def _elect(peers: list[GoPeer]) -> GoPeer:
+async def _elect(peers: list[PeerProcess]) -> PeerProcess:
     for peer in peers:
         await peer.start()
     await introduce(*peers)
-    for peer in peers:
-        await peer.ask("bootstrap", peers=[p.id for p in peers])
     leader = (await peers[0].wait(leader=True)).leader
     return next(peer for peer in peers if peer.id == leader)
 
 
-async def _measure(leader: GoPeer, load: Load) -> Figures:
+async def _measure(leader: PeerProcess, load: Load) -> Figures:
     result = await leader.ask(
         "bench",
         load.warm_up_s + load.seconds + _ANSWER_TIMEOUT_S,

@@ -11,9 +11,9 @@ import pytest
 import trio
 
 from tests.interop.go_build import build_go_peer, go_command
-from tests.interop.go_peer import GoOptions, GoPeer
+from tests.interop.peer_process import PeerOptions, PeerProcess
 
-LaunchGo: TypeAlias = Callable[..., Awaitable[GoPeer]]
+LaunchGo: TypeAlias = Callable[..., Awaitable[PeerProcess]]
 """``await launch_go("name", options)``: a started peer, which ends with the test."""
 
 
@@ -37,11 +37,13 @@ def go_binary() -> Path:
 
 @pytest.fixture
 async def launch_go(go_binary: Path, tmp_path: Path) -> AsyncIterator[LaunchGo]:
-    started: list[GoPeer] = []
+    started: list[PeerProcess] = []
     async with trio.open_nursery() as nursery:
 
-        async def launch(name: str, options: GoOptions | None = None) -> GoPeer:
-            peer = GoPeer(name, go_binary, tmp_path / name, nursery, options or GoOptions())
+        async def launch(name: str, options: PeerOptions | None = None) -> PeerProcess:
+            peer = PeerProcess(
+                name, [str(go_binary)], tmp_path / name, nursery, options or PeerOptions()
+            )
             started.append(peer)
             await peer.start()
             return peer

@@ -1,15 +1,17 @@
 """The Go peer and its harness by themselves: what later tests rest on."""
 
-# ruff: noqa: SIM300 - the expected value stands on the left
-
 from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import trio
 
+from keys.identity import Identity
 from raft_over_libp2p.types import LogEntry, LogType
 from tests.interop.conftest import LaunchGo
-from tests.interop.go_peer import GoOptions, GoPeer, GoPeerError, introduce
+from tests.interop.peer_process import PeerError, PeerOptions, PeerProcess, id_of, introduce
 
 pytestmark = pytest.mark.go
 
@@ -17,15 +19,15 @@ _SECRET = "5a" * 32
 _CID = "bafkreidgvpkjawlxz6sffxzwgooowe5yt7i6wsyg236mfoks77nywkptdq"
 
 
-async def _cluster(launch_go: LaunchGo, options: GoOptions, size: int = 3) -> list[GoPeer]:
-    peers = [await launch_go(f"go{number}", options) for number in range(1, size + 1)]
+async def _cluster(launch_go: LaunchGo, options: PeerOptions, size: int = 3) -> list[PeerProcess]:
+    names = [f"go{number}" for number in range(1, size + 1)]
+    options = replace(options, voters=[id_of(name) for name in names])
+    peers = [await launch_go(name, options) for name in names]
     await introduce(*peers)
-    for peer in peers:
-        await peer.ask("bootstrap", peers=[p.id for p in peers])
     return peers
 
 
-async def _leader_first(peers: list[GoPeer]) -> list[GoPeer]:
+async def _leader_first(peers: list[PeerProcess]) -> list[PeerProcess]:
     """Wait until all agree on a leader; return it, then the others."""
     leaders = {(await peer.wait(leader=True)).leader for peer in peers}
     (leader,) = leaders
@@ -33,12 +35,12 @@ async def _leader_first(peers: list[GoPeer]) -> list[GoPeer]:
     return sorted(peers, key=lambda peer: peer.id != leader)
 
 
-async def _logs(peers: list[GoPeer]) -> list[list[LogEntry]]:
+async def _logs(peers: list[PeerProcess]) -> list[list[LogEntry]]:
     return [await peer.dump() for peer in peers]
 
 
 async def test_three_go_peers_on_a_private_network_hold_one_log(launch_go: LaunchGo) -> None:
-    options = GoOptions(secret=_SECRET)
+    options = PeerOptions(secret=_SECRET)
     leader, *followers = await _leader_first(await _cluster(launch_go, options))
 
     *_, last = await leader.apply(b"one", b"two", b"")
@@ -53,15 +55,15 @@ async def test_three_go_peers_on_a_private_network_hold_one_log(launch_go: Launc
 
 
 async def test_a_peer_with_another_secret_cannot_connect(launch_go: LaunchGo) -> None:
-    ours = await launch_go("ours", GoOptions(secret=_SECRET))
-    stranger = await launch_go("stranger", GoOptions(secret="00" * 32))
+    ours = await launch_go("ours", PeerOptions(secret=_SECRET))
+    stranger = await launch_go("stranger", PeerOptions(secret="00" * 32))
 
-    with pytest.raises(GoPeerError, match="failed to dial"):
+    with pytest.raises(PeerError, match="failed to dial"):
         await stranger.ask("connect", peer=ours.id, address=ours.address, timeout_ms=500)
 
 
 async def test_a_killed_leader_is_replaced_and_catches_up(launch_go: LaunchGo) -> None:
-    leader, *others = await _leader_first(await _cluster(launch_go, GoOptions()))
+    leader, *others = await _leader_first(await _cluster(launch_go, PeerOptions()))
     await leader.apply(b"before")
 
     await leader.kill()
@@ -80,7 +82,7 @@ async def test_a_killed_leader_is_replaced_and_catches_up(launch_go: LaunchGo) -
 
 
 async def test_a_paused_leader_is_replaced(launch_go: LaunchGo) -> None:
-    leader, *others = await _leader_first(await _cluster(launch_go, GoOptions(store="inmem")))
+    leader, *others = await _leader_first(await _cluster(launch_go, PeerOptions(store="inmem")))
 
     leader.pause()
     status = await others[0].wait(leader_is_not=leader.id)
@@ -91,7 +93,7 @@ async def test_a_paused_leader_is_replaced(launch_go: LaunchGo) -> None:
 
 
 async def test_a_blocked_peer_hears_nothing_until_it_is_unblocked(launch_go: LaunchGo) -> None:
-    options = GoOptions(store="inmem", heartbeat_timeout="2s", election_timeout="2s")
+    options = PeerOptions(store="inmem", heartbeat_timeout="2s", election_timeout="2s")
     leader, away, near = await _leader_first(await _cluster(launch_go, options))
 
     for peer in (leader, near):
@@ -106,7 +108,7 @@ async def test_a_blocked_peer_hears_nothing_until_it_is_unblocked(launch_go: Lau
 
 
 async def test_a_snapshot_is_installed_on_a_peer_that_joins(launch_go: LaunchGo) -> None:
-    options = GoOptions(trailing_logs=0)
+    options = PeerOptions(trailing_logs=0)
     leader, *_others = await _leader_first(await _cluster(launch_go, options))
     *_, last = await leader.apply(*(b"%d" % number for number in range(50)))
     await leader.ask("snapshot")
@@ -121,7 +123,7 @@ async def test_a_snapshot_is_installed_on_a_peer_that_joins(launch_go: LaunchGo)
 
 
 async def test_leadership_can_be_handed_over(launch_go: LaunchGo) -> None:
-    leader, heir, _ = await _leader_first(await _cluster(launch_go, GoOptions(store="inmem")))
+    leader, heir, _ = await _leader_first(await _cluster(launch_go, PeerOptions(store="inmem")))
 
     await leader.ask("transfer", peer=heir.id)
 
@@ -129,7 +131,7 @@ async def test_leadership_can_be_handed_over(launch_go: LaunchGo) -> None:
 
 
 async def test_a_pin_given_to_a_cluster_follower_is_on_every_peer(launch_go: LaunchGo) -> None:
-    options = GoOptions(mode="cluster", secret=_SECRET)
+    options = PeerOptions(mode="cluster", secret=_SECRET)
     leader, *followers = await _leader_first(await _cluster(launch_go, options))
 
     pin = {"cid": _CID, "name": "forwarded", "timestamp": "2026-01-02T03:04:05Z"}
@@ -143,8 +145,18 @@ async def test_a_pin_given_to_a_cluster_follower_is_on_every_peer(launch_go: Lau
     assert ["forwarded"] == [stored["pin"]["name"] for stored in pinsets[0]["pins"]]
 
 
+async def test_go_reads_an_identity_that_python_saved(launch_go: LaunchGo, tmp_path: Path) -> None:
+    identity = Identity.generate()
+    identity.save(tmp_path / "identity.json")
+
+    options = PeerOptions(store="inmem", identity=str(tmp_path / "identity.json"))
+    peer = await launch_go("saved", options)
+
+    assert str(identity.peer_id) == peer.id
+
+
 async def test_a_peer_ends_when_its_test_does(launch_go: LaunchGo) -> None:
-    peer = await launch_go("orphan", GoOptions(store="inmem"))
+    peer = await launch_go("orphan", PeerOptions(store="inmem"))
     process = peer._running()
     assert process.stdin is not None
 
@@ -155,7 +167,7 @@ async def test_a_peer_ends_when_its_test_does(launch_go: LaunchGo) -> None:
 
 
 async def test_an_unknown_command_is_refused_by_name(launch_go: LaunchGo) -> None:
-    peer = await launch_go("lone", GoOptions(store="inmem"))
+    peer = await launch_go("lone", PeerOptions(store="inmem"))
 
-    with pytest.raises(GoPeerError, match='unknown command "dance"'):
+    with pytest.raises(PeerError, match='unknown command "dance"'):
         await peer.ask("dance")

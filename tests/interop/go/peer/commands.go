@@ -15,7 +15,6 @@ const enqueueTimeout = 10 * time.Second
 var commands = map[string]command{
 	"status":       status,
 	"wait":         with(wait),
-	"bootstrap":    with(bootstrap),
 	"apply":        with(apply),
 	"barrier":      with(barrier),
 	"verify":       with(verify),
@@ -105,22 +104,6 @@ func wait(p *peerNode, args waitArgs) (any, error) {
 		time.Sleep(2 * time.Millisecond)
 	}
 	return status(p, nil)
-}
-
-type bootstrapArgs struct {
-	Peers []string `json:"peers"` // IDs of the first voters, in order
-}
-
-func bootstrap(p *peerNode, args bootstrapArgs) (any, error) {
-	var list []peer.ID
-	for _, text := range args.Peers {
-		id, err := peer.Decode(text)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, id)
-	}
-	return nothing{}, p.raft.BootstrapCluster(voters(list)).Error()
 }
 
 type applyArgs struct {

@@ -1,4 +1,7 @@
-"""Runs the Go test peer as a process and talks to it: one JSON line a command, one an answer."""
+"""Runs a test peer, of either language, as a process: one JSON line a command, one an answer.
+
+The Go peer (``go/peer``) and the Python one (``python_peer``) take the same flags and commands.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +10,40 @@ import json
 import signal
 import subprocess
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 import trio
 
+from keys.identity import Identity
 from raft_over_libp2p.types import Index, LogEntry, LogType, ServerID, Term
 
-__all__ = ["GoOptions", "GoPeer", "GoPeerError", "GoStatus", "introduce", "seed_of"]
+__all__ = ["PeerError", "PeerOptions", "PeerProcess", "PeerStatus", "id_of", "introduce", "seed_of"]
 
 _READY_TIMEOUT_S: Final = 20.0
+"""Go takes 20 ms; Python imports libp2p first, which may take 5 s on a busy machine."""
 _COMMAND_TIMEOUT_S: Final = 20.0
 _KEPT_LOG_LINES: Final = 200
 _MAX_LINE_BYTES: Final = 64 << 20
 """A dump of 20 000 entries is the longest answer."""
 
 
-class GoPeerError(Exception):
+class PeerError(Exception):
     """A command failed, or the peer did not answer; the message says which, with its last log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GoOptions:
+class PeerOptions:
     """What the peer is started with; each field is the flag of its name, None its default.
 
     Times are texts in Go's form (``"300ms"``). The Raft timers default to a third of
     hashicorp/raft's, which keeps tests short and leaves room for a busy machine.
     """
 
+    voters: Sequence[str] = ()
+    """IDs of the first voters, in order, this peer among them; none waits to be added."""
     mode: str = "raft"
     """``raft``: a plain server that records what it applies. ``cluster``: IPFS Cluster's component."""
     secret: str | None = None
@@ -61,12 +69,13 @@ class GoOptions:
 
     def flags(self) -> list[str]:
         """Return the command line of these options."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        names = (field.name for field in fields(self) if field.name != "voters")
+        values = ((name, getattr(self, name)) for name in names)
         return [_flag(name, value) for name, value in values if value is not None]
 
 
 @dataclass(frozen=True, slots=True)
-class GoStatus:
+class PeerStatus:
     """What a peer says of itself; ``leader`` is empty while it knows none."""
 
     state: str
@@ -81,27 +90,38 @@ class GoStatus:
 
 def seed_of(name: str) -> bytes:
     """Return the Ed25519 seed of the peer called ``name``, the same in every run."""
-    return hashlib.sha256(f"go peer {name}".encode()).digest()
+    return hashlib.sha256(f"test peer {name}".encode()).digest()
 
 
-class GoPeer:
-    """One Go peer, which may be killed and started again on the same folder and port.
+def id_of(name: str) -> ServerID:
+    """Return the server ID of the peer called ``name``."""
+    return ServerID(str(Identity.from_seed(seed_of(name)).peer_id))
 
-    ``nursery`` runs the tasks that read from the process; cancel it, or :meth:`kill`, to end.
+
+class PeerProcess:
+    """One peer, which may be killed and started again on the same folder and port.
+
+    ``command`` starts it, ``folder`` is its own. ``nursery`` runs the tasks that read from the
+    process; cancel it, or :meth:`kill`, to end.
     """
 
     def __init__(
-        self, name: str, binary: Path, folder: Path, nursery: trio.Nursery, options: GoOptions
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        nursery: trio.Nursery,
+        options: PeerOptions,
     ) -> None:
         self.name = name
         self.options = options
-        self.id = ServerID("")
+        self.id = id_of(name)
         self.addresses: list[str] = []
-        self._binary = binary
+        self._command = tuple(command)
         self._folder = folder
         self._nursery = nursery
         self._process: trio.Process | None = None
-        self._known: dict[ServerID, str] = {}
+        self._known: dict[str, str] = {}
         self._next_request = 0
         self._answers: dict[int, _Answer] = {}
         self._ready = _Answer()
@@ -118,12 +138,12 @@ class GoPeer:
         It listens on the port it had before, and dials the peers it knew.
 
         Raises:
-            GoPeerError: it ended, or was not ready within 20 s.
+            PeerError: it ended, or was not ready within 20 s.
 
         """
         self._ready = _Answer()
         self._process = await trio.lowlevel.open_process(
-            [str(self._binary), *self._arguments()],
+            [*self._command, *self._arguments()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -131,7 +151,7 @@ class GoPeer:
         self._nursery.start_soon(self._read_answers, self._process)
         self._nursery.start_soon(self._read_log, self._process)
         ready = await self._await(self._ready, "start", _READY_TIMEOUT_S)
-        self.id = ServerID(ready["id"])
+        self.id = ServerID(ready["id"])  # another one where options.identity says so
         self.addresses = list(ready["addrs"])
 
     def _arguments(self) -> list[str]:
@@ -140,16 +160,17 @@ class GoPeer:
             arguments.append(_flag("seed", seed_of(self.name).hex()))
         if self.addresses:
             arguments.append(_flag("listen", self.address.partition("/p2p/")[0]))
-        if self._known:
-            peers = ",".join(f"{peer}@{address}" for peer, address in self._known.items())
-            arguments.append(_flag("peers", peers))
+        peers = dict.fromkeys(self.options.voters, "") | self._known
+        if peers:
+            arguments.append(_flag("peers", ",".join(f"{id_}@{at}" for id_, at in peers.items())))
+            arguments.append(_flag("bootstrap", bool(self.options.voters)))
         return arguments
 
     async def ask(self, cmd: str, timeout_s: float = _COMMAND_TIMEOUT_S, **arguments: Any) -> Any:
         """Send one command and return its result; see ``go/peer/commands.go`` for all of them.
 
         Raises:
-            GoPeerError: the command failed, the peer ended, or no answer came in time.
+            PeerError: the command failed, the peer ended, or no answer came in time.
 
         """
         process = self._running()
@@ -166,8 +187,8 @@ class GoPeer:
         finally:
             self._answers.pop(number, None)
 
-    async def status(self) -> GoStatus:
-        return GoStatus(**await self.ask("status"))
+    async def status(self) -> PeerStatus:
+        return PeerStatus(**await self.ask("status"))
 
     async def wait(
         self,
@@ -177,7 +198,7 @@ class GoPeer:
         leader_is_not: str = "",
         applied: int = 0,
         timeout_s: float = 10.0,
-    ) -> GoStatus:
+    ) -> PeerStatus:
         """Return its status as soon as all the conditions given hold together."""
         result = await self.ask(
             "wait",
@@ -188,7 +209,7 @@ class GoPeer:
             timeout_ms=round(timeout_s * 1000),
             **{"not": leader_is_not},
         )
-        return GoStatus(**result)
+        return PeerStatus(**result)
 
     async def connect(self, peer: ServerID, address: str) -> None:
         """Dial ``peer`` and remember its address, also over restarts."""
@@ -252,7 +273,7 @@ class GoPeer:
 
     def _running(self) -> trio.Process:
         if self._process is None:
-            raise GoPeerError(f"Go peer {self.name} is not running")
+            raise PeerError(f"peer {self.name} is not running")
         return self._process
 
     async def _await(self, answer: _Answer, what: str, timeout_s: float) -> Any:
@@ -264,9 +285,9 @@ class GoPeer:
             raise self._failure(f"{what}: {answer.error}")
         return answer.result
 
-    def _failure(self, what: str) -> GoPeerError:
+    def _failure(self, what: str) -> PeerError:
         log = self.log()
-        return GoPeerError(f"Go peer {self.name}: {what}" + (f"\nits log:\n{log}" if log else ""))
+        return PeerError(f"peer {self.name}: {what}" + (f"\nits log:\n{log}" if log else ""))
 
     async def _read_answers(self, process: trio.Process) -> None:
         if process.stdout is None:
@@ -325,7 +346,7 @@ class _Answer:
             self.event.set()
 
 
-async def introduce(*peers: GoPeer) -> None:
+async def introduce(*peers: PeerProcess) -> None:
     """Connect each to each, so that every one knows all addresses, also over restarts."""
     for peer in peers:
         for other in peers:
@@ -335,7 +356,7 @@ async def introduce(*peers: GoPeer) -> None:
 
 def _flag(name: str, value: object) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return f"-{name.replace('_', '-')}={text}"
+    return f"--{name.replace('_', '-')}={text}"
 
 
 def _from_hex(text: str | None) -> bytes:
