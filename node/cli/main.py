@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
 import click
 
@@ -59,12 +60,12 @@ def cli(ctx: click.Context, /, **options: object) -> None:
     remember(ctx, options)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; exits with the codes of ``node.errors.ExitCode``."""
     from node.errors import ExitCode, NodeError
 
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(arguments, prog_name="raft-node", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = ExitCode.USAGE

@@ -19,6 +19,8 @@ __all__ = ["pin_command"]
 
 _BAR_FROM = 20
 """From how many operations on a bar is shown."""
+_NOT_CONFIRMED = frozenset({503, 504})
+"""A read that no leader confirmed; the peer's own copy can still be had."""
 _MODES = ("recursive", "direct")
 
 
@@ -225,11 +227,11 @@ def _pins(
     try:
         yield from _read(client, cids, filters | fresh)
     except RequestFailed as error:
-        if is_local or error.exit_code not in {ExitCode.NO_LEADER, ExitCode.OUTCOME_UNKNOWN}:
+        if is_local or error.status not in _NOT_CONFIRMED:
             raise
         from node.cli.console import warn
 
-        warn(f"no leader confirmed this list ({error}); it is the peer's own copy, and may be old")
+        warn(f"this is the peer's own copy and may be old: {error}")
         yield from _read(client, cids, filters)
 
 
