@@ -10,23 +10,24 @@ from typing import Final
 
 import libp2p.network.connection.swarm_connection as swarm_connection_module
 from libp2p import new_swarm
-from libp2p.abc import IHost
+from libp2p.abc import IHost, INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_new_x25519_key_pair
+from libp2p.custom_types import StreamHandlerFn
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL
-from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.security.tls.transport import PROTOCOL_ID as TLS_PROTOCOL
-from libp2p.security.tls.transport import TLSTransport
 from multiaddr import Multiaddr
 
 from keys.cluster_secret import ClusterSecret
 from keys.identity import Identity
 from keys.peer_id import PeerID
 from node.swarm.dialing import AddressBook, DialFailed, Dialler
+from node.swarm.muxer import YamuxMuxer
+from node.swarm.record_layer import NoiseSecurity, TLSSecurity
 from node.swarm.tcp import TCPTransport
 from raft_over_libp2p.transport.streams import PeerUnreachable
 from raft_over_libp2p.types import ServerID
@@ -35,6 +36,8 @@ __all__ = ["ListenFailed", "PeerSwarm", "open_swarm"]
 
 MAX_CONNECTIONS: Final = 256
 """A cluster has tens of peers, each with at most two connections."""
+
+_log = logging.getLogger(__name__)
 
 
 class ListenFailed(Exception):
@@ -137,10 +140,10 @@ def _new_host(
         transports=[transport],
         # Only what encrypts: py-libp2p's default also offers plaintext and secio.
         sec_opt={
-            NOISE_PROTOCOL: NoiseTransport(
+            NOISE_PROTOCOL: NoiseSecurity(
                 key_pair, noise_privkey=create_new_x25519_key_pair().private_key
             ),
-            TLS_PROTOCOL: TLSTransport(key_pair),
+            TLS_PROTOCOL: TLSSecurity(key_pair),
         },
         connection_config=ConnectionConfig(
             max_connections=MAX_CONNECTIONS,
@@ -152,12 +155,33 @@ def _new_host(
     )
     if not isinstance(swarm, Swarm):
         raise TypeError(f"py-libp2p made a {type(swarm).__name__}, not a Swarm")
+    # The registered class is ignored for yamux (trap 12): the negotiator itself is replaced.
+    swarm.upgrader.muxer_multistream = YamuxMuxer()
     host = BasicHost(
         swarm,
         announce_addrs=announce_multiaddrs,
         disable_identify_address_discovery=True,
     )
+    swarm.set_stream_handler(_guarded(host._swarm_stream_handler))  # noqa: SLF001
     return host, swarm
+
+
+def _guarded(handler: StreamHandlerFn) -> StreamHandlerFn:
+    """Return ``handler`` such that nothing a peer does on a stream leaves it.
+
+    An exception that leaves a stream handler ends the whole host (trap 1), and py-libp2p's
+    own negotiation raises on an empty protocol name and on one that is not UTF-8: any peer
+    could end the host with a dozen bytes.
+    """
+
+    async def serve(stream: INetStream) -> None:
+        try:
+            await handler(stream)
+        except Exception as error:  # noqa: BLE001 - the host must outlive any one stream
+            _log.warning("a stream of %s failed: %r", stream.muxed_conn.peer_id, error)
+            await stream.reset()
+
+    return serve
 
 
 async def _listen(swarm: Swarm, transport: TCPTransport, address: Multiaddr) -> None:

@@ -1,0 +1,50 @@
+"""Every bound of the swarm's own layers, each with its reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "ACCEPT_BACKLOG",
+    "GOODBYE_S",
+    "HALF_CLOSED_S",
+    "INITIAL_WINDOW_BYTES",
+    "KEEPALIVE_EVERY_S",
+    "KEEPALIVE_TIMEOUT_S",
+    "LARGE_WINDOW_BYTES",
+    "MAX_DATA_FRAME_BYTES",
+    "MAX_QUEUED_BYTES",
+    "MAX_QUEUED_CONTROL_BYTES",
+    "MAX_STREAMS",
+    "MAX_WINDOWS_BYTES",
+]
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+INITIAL_WINDOW_BYTES: Final = 256 * KIB
+"""What yamux lets each side send on a new stream before it is asked for more."""
+LARGE_WINDOW_BYTES: Final = 4 * MIB
+"""The window of a stream that carried more than its first one: appends and snapshots.
+py-libp2p grows to 16 MiB with any stream that is read often, however little."""
+MAX_WINDOWS_BYTES: Final = 64 * MIB
+"""All windows of one connection: what its peer can make us hold. Above it none is enlarged."""
+MAX_DATA_FRAME_BYTES: Final = 64 * KIB
+"""One frame of ours: a heartbeat waits behind no more of another stream."""
+MAX_QUEUED_BYTES: Final = 256 * KIB
+"""Bytes queued to the socket; above it writers wait, so a heartbeat's queue stays short."""
+MAX_QUEUED_CONTROL_BYTES: Final = 4 * MIB
+"""The same with window updates and pings, which nobody waits for: above it the peer asks
+without reading the answers, and the connection ends."""
+MAX_STREAMS: Final = 1024
+"""Streams of one connection, either side's. py-libp2p blocks for ever at 256 (trap 10)."""
+ACCEPT_BACKLOG: Final = 256
+"""Streams the peer opened and nobody took yet, as in go-yamux; further ones are reset."""
+KEEPALIVE_EVERY_S: Final = 5.0
+"""A connection on which nothing came for so long is asked for a sign of life."""
+KEEPALIVE_TIMEOUT_S: Final = 10.0
+"""One that gives none for so long is dead (go-yamux: 30 s and 10 s)."""
+HALF_CLOSED_S: Final = 60.0
+"""A stream whose peer does not end its side for so long after ours is reset."""
+GOODBYE_S: Final = 0.2
+"""How long closing waits for queued bytes to leave."""
