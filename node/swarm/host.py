@@ -55,6 +55,10 @@ class PeerSwarm:
     book: AddressBook
     dialler: Dialler
 
+    def remember(self, peer: PeerID | ServerID, addresses: Sequence[Multiaddr]) -> None:
+        """Know ``peer`` at ``addresses``, without connecting to it yet."""
+        self.book.add(ID.from_base58(str(peer)), addresses)
+
     async def connect(
         self,
         peer: PeerID | ServerID,
