@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ from raft_over_libp2p.wire.configuration import GoConfigurationCodec
 if TYPE_CHECKING:
     from libp2p.abc import IHost
 
+    from raft_over_libp2p.storage.filesystem import FileSystem
     from raft_over_libp2p.transport.streams import Dial
 
 __all__ = ["Consensus", "ConsensusConfig"]
@@ -115,20 +117,44 @@ class Consensus:
 
         """
         config = config or ConsensusConfig()
-        peer_id = PeerID.from_bytes(host.get_id().to_bytes())
+        timing = TransportTiming.of(config.raft, network_timeout_s=config.network_timeout_s)
+        async with cls.open_on(
+            Libp2pTransport(host, timing, dial=dial),
+            cluster_peers,
+            PeerID.from_bytes(host.get_id().to_bytes()),
+            data_folder,
+            state,
+            config=config,
+        ) as consensus:
+            yield consensus
+
+    @classmethod
+    @asynccontextmanager
+    async def open_on(
+        cls,
+        transport: Transport,
+        cluster_peers: Sequence[PeerID],
+        peer_id: PeerID,
+        data_folder: Path,
+        state: PinState | None = None,
+        *,
+        config: ConsensusConfig | None = None,
+        fs: FileSystem | None = None,
+        sync_inline: bool = False,
+    ) -> AsyncIterator[Consensus]:
+        """As :meth:`open`, on any transport and file system: for tests and unusual programs."""
+        consensus = cls(peer_id, config or ConsensusConfig())
         with single_error():
             async with trio.open_nursery() as nursery:
-                consensus = cls(peer_id, config)
                 await nursery.start(
-                    consensus._run,
-                    cluster_peers,
-                    Libp2pTransport(
-                        host,
-                        TransportTiming.of(config.raft, network_timeout_s=config.network_timeout_s),
-                        dial=dial,
-                    ),
-                    data_folder,
-                    state or PinState(),
+                    partial(
+                        consensus._run,
+                        transport,
+                        cluster_peers,
+                        partial(DataFolder.open, data_folder, ServerID(str(peer_id)), fs=fs),
+                        state or PinState(),
+                        sync_inline=sync_inline,
+                    )
                 )
                 try:
                     yield consensus
@@ -147,26 +173,26 @@ class Consensus:
 
     async def _run(
         self,
-        cluster_peers: Sequence[PeerID],
         transport: Transport,
-        data_folder: Path,
+        cluster_peers: Sequence[PeerID],
+        open_folder: Callable[[], DataFolder],
         state: PinState,
         *,
+        sync_inline: bool,
         task_status: trio.TaskStatus[None],
     ) -> None:
-        server_id = ServerID(str(self.peer_id))
         try:
-            with DataFolder.open(data_folder, server_id) as folder:
+            with open_folder() as folder:
                 if folder.is_fresh:
-                    folder.bootstrap(
-                        first_configuration(cluster_peers, self.peer_id), GoConfigurationCodec()
-                    )
+                    first = first_configuration(cluster_peers, self.peer_id)
+                    folder.bootstrap(first, GoConfigurationCodec())
                 async with OpLog.open(
                     folder=folder,
                     transport=transport,
                     state=state,
                     codec=OpCodec(),
                     config=self._config.raft,
+                    sync_inline=sync_inline,
                 ) as self._oplog:
                     task_status.started()
                     await self._stop.wait()

@@ -45,7 +45,7 @@ class RpcClient:
 
     def __init__(self, host: StreamHost) -> None:
         self._host = host
-        self._turn = trio.CapacityLimiter(MAX_CONCURRENT_CALLS_OUT)
+        self._turn = trio.Semaphore(MAX_CONCURRENT_CALLS_OUT)
 
     async def call(
         self, peer: PeerID, service_id: ServiceID, argument: bytes, *, timeout_s: float
@@ -59,11 +59,20 @@ class RpcClient:
 
         """
         deadline = trio.current_time() + timeout_s
-        with trio.move_on_at(deadline):
-            async with self._turn:
+        has_turn, stream = False, None
+        try:
+            # This scope must not reach over the exchange: once a byte may have left, running
+            # out of time means "unknown", never "not sent".
+            with trio.move_on_at(deadline):
+                await self._turn.acquire()
+                has_turn = True
                 stream = await self._open(peer)
-                return await self._exchange(stream, peer, service_id, argument, deadline)
-        raise CallNotSent(f"no stream to {peer} within {timeout_s} s")
+            if stream is None:
+                raise CallNotSent(f"no stream to {peer} within {timeout_s:g} s")
+            return await self._exchange(stream, peer, service_id, argument, deadline)
+        finally:
+            if has_turn:
+                self._turn.release()
 
     async def _open(self, peer: PeerID) -> Stream:
         try:

@@ -177,7 +177,10 @@ class ObjectReader:
         self._buffer = bytearray()
         """What was fed and not yet taken."""
         self._unpacker = msgpack.Unpacker(
-            raw=True, strict_map_key=False, max_buffer_size=max_bytes, read_size=4096
+            raw=True,
+            strict_map_key=False,
+            max_buffer_size=max_bytes,
+            read_size=min(4096, max_bytes),
         )
 
     def feed(self, data: bytes) -> None:

@@ -1,0 +1,259 @@
+"""Three components in memory: agreeing on pins from any peer, forwarding, and what fails how."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import pytest
+import trio
+
+from keys.identity import Identity
+from keys.peer_id import PeerID
+from node.consensus import Consensus, ConsensusConfig, first_configuration
+from node.rpc.client import RpcClient
+from node.rpc.server import RpcServer
+from node.rpc.services import consensus_methods
+from node.rpc.wire import PROTOCOL_ID
+from pinstate.cid import raw_sha256_cid
+from pinstate.pin import Pin
+from raft_over_libp2p.errors import (
+    LocalProtocolError,
+    NoLeader,
+    NoState,
+    NotLeader,
+    OutcomeUnknown,
+    ProposalRefused,
+)
+from raft_over_libp2p.testing.fake_filesystem import FakeFileSystem
+from raft_over_libp2p.transport.memory import MemoryNetwork
+from raft_over_libp2p.types import ServerID
+from tests.node.memory_streams import MemorySwarm
+
+PEERS = [Identity.from_seed(bytes([n]) * 32).peer_id for n in (1, 2, 3)]
+
+
+def pin(text: str) -> Pin:
+    return Pin(cid=raw_sha256_cid(text.encode()))
+
+
+@dataclass
+class World:
+    network: MemoryNetwork
+    swarm: MemorySwarm
+    disks: dict[PeerID, FakeFileSystem]
+    peers: dict[PeerID, Consensus]
+
+    @asynccontextmanager
+    async def peer(self, peer: PeerID, **knobs: object) -> AsyncIterator[Consensus]:
+        async with Consensus.open_on(
+            self.network.transport(ServerID(str(peer))),
+            PEERS,
+            peer,
+            PurePosixPath("/peer/raft"),
+            config=ConsensusConfig(**knobs),
+            fs=self.disks[peer],
+            sync_inline=True,
+        ) as consensus:
+            host = self.swarm.host(peer)
+            consensus.set_client(RpcClient(host))
+            host.serve(PROTOCOL_ID, RpcServer(consensus_methods(consensus)).handle)
+            self.peers[peer] = consensus
+            yield consensus
+
+    def cut_off(self, peer: PeerID) -> None:
+        self.network.isolate(ServerID(str(peer)))
+        self.swarm.down.add(peer)
+
+    @property
+    def leader(self) -> Consensus:
+        return self.peers[self.peers[PEERS[0]].leader()]
+
+    @property
+    def followers(self) -> list[Consensus]:
+        return [peer for peer in self.peers.values() if peer is not self.leader]
+
+
+@pytest.fixture
+async def world(nursery: trio.Nursery, autojump_clock) -> World:
+    disks = {peer: FakeFileSystem() for peer in PEERS}
+    for disk in disks.values():
+        disk.mkdir("/peer")
+    return World(MemoryNetwork(delay_s=0.001), MemorySwarm(nursery), disks, {})
+
+
+@pytest.fixture
+async def three(world: World) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        for peer in PEERS:
+            await stack.enter_async_context(world.peer(peer))
+        for consensus in world.peers.values():
+            await consensus.ready(timeout_s=30)
+        yield world
+
+
+async def leaderless(peer: Consensus) -> None:
+    """Return when ``peer`` knows of no leader any more."""
+    with trio.fail_after(60), contextlib.suppress(NoLeader):
+        while peer.leader():
+            await peer._open_oplog().raft.changed()
+
+
+async def test_ready_may_be_awaited_many_times(three: World) -> None:
+    await three.leader.ready(timeout_s=1)
+    await three.leader.ready(timeout_s=1)
+
+    assert three.leader.peer_id == three.leader.leader()
+
+
+async def test_all_peers_name_the_same_leader_and_members(three: World) -> None:
+    assert {three.leader.peer_id} == {peer.leader() for peer in three.peers.values()}
+    assert [sorted(PEERS)] * 3 == [peer.peers() for peer in three.peers.values()]
+
+
+async def test_a_pin_logged_at_any_peer_is_in_every_state(three: World) -> None:
+    for number, peer in enumerate(three.peers.values()):
+        await peer.log_pin(pin(str(number)))
+    for peer in three.peers.values():
+        await peer.wait_for_sync()
+
+    expected = sorted(pin(str(number)).cid for number in range(3))
+    with trio.fail_after(30):
+        while any(len(peer.state()) < 3 for peer in three.peers.values()):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+
+    assert [expected] * 3 == [[p.cid for p in peer.state().list()] for peer in three.peers.values()]
+
+
+async def test_an_unpin_at_a_follower_removes_the_pin(three: World) -> None:
+    follower = three.followers[0]
+    await follower.log_pin(pin("a"))
+
+    await follower.log_unpin(pin("a"))
+
+    assert 0 == len(three.leader.state())
+
+
+async def test_before_the_first_pin_there_is_no_state(three: World) -> None:
+    with pytest.raises(NoState):
+        three.leader.state()
+
+
+async def test_a_linearizable_state_holds_what_was_acknowledged_before(three: World) -> None:
+    await three.followers[0].log_pin(pin("a"))
+
+    assert pin("a").cid in await three.leader.linearizable_state()
+
+
+async def test_a_linearizable_state_is_the_leaders_to_give(three: World) -> None:
+    with pytest.raises(NotLeader) as caught:
+        await three.followers[0].linearizable_state()
+
+    assert str(three.leader.peer_id) == caught.value.leader
+
+
+async def test_a_write_goes_on_when_its_leader_dies(three: World) -> None:
+    dead, follower = three.leader, three.followers[0]
+    three.cut_off(dead.peer_id)
+
+    await follower.log_pin(pin("a"))
+
+    assert pin("a").cid in follower.state() or follower.leader() != dead.peer_id
+
+
+async def test_a_write_without_a_quorum_names_the_unreachable_voters_in_time(three: World) -> None:
+    survivor = three.followers[0]
+    others = {str(peer) for peer in PEERS if peer != survivor.peer_id}
+    for peer in PEERS:
+        if peer != survivor.peer_id:
+            three.cut_off(peer)
+    await leaderless(survivor)
+    started = trio.current_time()
+
+    with pytest.raises(NoLeader) as caught:
+        await survivor.log_pin(pin("a"), timeout_s=8)
+
+    assert trio.current_time() - started < 8.1
+    assert others == set(caught.value.unreachable)
+
+
+async def test_a_leader_that_lost_its_quorum_answers_unknown(three: World) -> None:
+    leader = three.leader
+    three.cut_off(leader.peer_id)
+
+    with pytest.raises(OutcomeUnknown):
+        await leader.log_pin(pin("a"), timeout_s=8)
+
+
+async def test_a_follower_without_a_client_refuses_to_forward(world: World) -> None:
+    async with AsyncExitStack() as stack:
+        for peer in PEERS:
+            await stack.enter_async_context(world.peer(peer))
+        for consensus in world.peers.values():
+            await consensus.ready(timeout_s=30)
+        follower = world.followers[0]
+        follower._client = None
+
+        with pytest.raises(ProposalRefused, match="RPC client"):
+            await follower.log_pin(pin("a"))
+
+
+async def test_a_call_passed_on_by_the_presumed_leader_is_not_passed_back(three: World) -> None:
+    follower = three.followers[0]
+
+    with pytest.raises(NoLeader):
+        await follower.log_pin(pin("a"), timeout_s=1, forwarded_by=three.leader.peer_id)
+
+
+async def test_shutdown_is_permanent_and_may_be_repeated(three: World) -> None:
+    follower = three.followers[0]
+    await follower.shutdown()
+    await follower.shutdown()
+
+    with pytest.raises(ProposalRefused, match="shut down"):
+        await follower.log_pin(pin("a"))
+    with pytest.raises(ProposalRefused, match="shut down"):
+        follower.state()
+
+
+async def test_the_others_go_on_after_one_shuts_down(three: World) -> None:
+    gone, rest = three.followers[0], [three.leader, three.followers[1]]
+    await gone.shutdown()
+
+    await rest[1].log_pin(pin("a"))
+
+    assert pin("a").cid in rest[0].state()
+
+
+async def test_a_restarted_peer_has_the_agreed_state_again(world: World) -> None:
+    async with AsyncExitStack() as stack:
+        for peer in PEERS[:2]:
+            await stack.enter_async_context(world.peer(peer))
+        async with world.peer(PEERS[2]) as third:
+            await third.ready(timeout_s=30)
+            await third.log_pin(pin("a"))
+        await world.peers[PEERS[0]].log_pin(pin("b"))
+
+        async with world.peer(PEERS[2]) as third:
+            await third.ready(timeout_s=30)
+
+            assert {pin("a").cid, pin("b").cid} == {p.cid for p in third.state().list()}
+
+
+def test_the_first_configuration_is_the_given_set_and_then_oneself_once() -> None:
+    a, b, c = PEERS
+
+    assert (str(a), str(b), str(c)) == first_configuration([a, b], c).ids
+    assert (str(a), str(b), str(c)) == first_configuration([a, b, c], b).ids
+    assert (str(a),) == first_configuration([], a).ids
+
+
+@pytest.mark.parametrize(
+    "knobs", [{"commit_retries": 0}, {"raft_max_snapshots": 0}, {"leader_timeout_s": 0}]
+)
+def test_a_knob_out_of_range_is_refused_by_name(knobs: dict[str, int]) -> None:
+    with pytest.raises(LocalProtocolError, match=next(iter(knobs))):
+        ConsensusConfig(**knobs)
