@@ -8,11 +8,21 @@ from hypothesis import strategies as st
 
 from raft_over_libp2p.core.interfaces import ConfigurationCodec
 from raft_over_libp2p.errors import LocalProtocolError, MalformedMessage
-from raft_over_libp2p.types import ZERO_GO_TIME, Configuration, Server, ServerID, Suffrage
+from raft_over_libp2p.types import (
+    ZERO_GO_TIME,
+    Configuration,
+    Index,
+    LogEntry,
+    Server,
+    ServerID,
+    Suffrage,
+    Term,
+)
 from raft_over_libp2p.wire import (
     GoConfigurationCodec,
     Outcome,
     decode_entry,
+    encode_entry,
     go_time,
     outcome_of,
     unix_ns,
@@ -110,6 +120,22 @@ def test_what_is_no_configuration_is_refused(data: bytes) -> None:
 def test_what_is_not_one_entry_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedMessage):
         decode_entry(data)
+
+
+@pytest.mark.parametrize(
+    ("shortest", "longer"),
+    [
+        (b"\xa4Term\x02", b"\xa4Term\xcd\x00\x02"),
+        (b"\xa5Index\x05", b"\xa5Index\xcf" + bytes(7) + b"\x05"),
+        (b"\xa4Data\xa1x", b"\xa4Data\xda\x00\x01x"),
+        (b"\xa4Data\xa1x", b"\xa4Data\xdb\x00\x00\x00\x01x"),
+        (b"\xaaExtensions\xc0", b"\xaaExtensions\xa0"),
+    ],
+)
+def test_a_field_in_a_longer_form_does_not_reach_the_log(shortest: bytes, longer: bytes) -> None:
+    canonical = encode_entry(LogEntry(Index(5), Term(2), data=b"x"))
+
+    assert canonical == decode_entry(canonical.replace(shortest, longer)).encoded
 
 
 @pytest.mark.parametrize(
