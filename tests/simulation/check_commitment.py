@@ -42,13 +42,18 @@ class CommitmentCheck:
         log = server.log
         if status.commit_index > len(log):
             violated("commitment", f"{server.id} committed {status.commit_index} of {len(log)}")
-        counted = status.commit_index
+        counted: int = status.commit_index
         while counted > index and log[counted - 1].term != term:
             counted -= 1
         self._count(server, counted, term)
         for entry in log[len(self.entries) : counted]:
             self.entries.append(entry)
             self.committed_in.append(term)
+
+    def deposed(self, server: Server) -> None:
+        """``server`` leads no more: what it had committed and told nobody, it may yet apply."""
+        if server.status().commit_index > len(self.entries):
+            self.claim(server, len(self.entries) + 1)
 
     def _count(self, server: Server, index: int, term: Term) -> None:
         entry = server.log[index - 1]

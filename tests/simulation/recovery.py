@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Recovery"]
 
-_RECOVERY_S = 30.0
-"""A leader, a fresh commit and equal state everywhere must be there within so long."""
+_STALL_S = 10.0
+"""Longest time without anything new stored, committed or applied, beyond what a lost call may take to fail."""
+_RECOVERY_S = 120.0
+"""All must be well within so long, however small the batches and however far a server is behind."""
 _ASK_EVERY_S = 0.2
 
 
@@ -26,6 +28,8 @@ class Recovery:
         self._healed_at = world.now
         self._asked_at = -_ASK_EVERY_S
         self._fresh: list[bytes] = []
+        self._progress = 0
+        self._progress_at = world.now
 
     def demand(self) -> None:
         """End all faults and let the world run until it is well.
@@ -58,10 +62,18 @@ class Recovery:
                 world.restart(server)
             elif server.is_paused:
                 server.resume()
+            server.hasten_sync()
 
     def _is_well(self) -> bool:
         world = self.world
-        if world.now - self._healed_at > _RECOVERY_S:
+        # A log that grows by one entry a round trip commits nothing until it has caught up.
+        progress = len(world.commitment.entries) + sum(
+            server.applied + len(server.disk.image) for server in world.everyone
+        )
+        if progress > self._progress:
+            self._progress, self._progress_at = progress, world.now
+        stall_s = world.profile.call_timeout_s + _STALL_S
+        if world.now - self._progress_at > stall_s or world.now - self._healed_at > _RECOVERY_S:
             self._report()
         if any(payload in world.clients.acknowledged for payload in self._fresh):
             agreed = len(world.commitment.entries)
@@ -83,6 +95,7 @@ class Recovery:
         )
         violated(
             "recovery",
-            f"not well {_RECOVERY_S:.0f} s after the last fault: {len(self._fresh)} fresh writes, "
-            f"{len(world.commitment.entries)} committed. {states}",
+            f"{world.now - self._healed_at:.1f} s after the last fault, "
+            f"{world.now - self._progress_at:.1f} s without progress, {len(self._fresh)} fresh "
+            f"writes, {len(world.commitment.entries)} committed. {states}",
         )

@@ -85,6 +85,7 @@ class Server:
         self._timer_at = math.inf
         self._sweep_is_due = False
         self._turns = 0
+        self._syncs = 0
         self._spins = 0
         self._dies_after_sync = False
 
@@ -295,7 +296,8 @@ class Server:
         fed = self._apply(ready.committed, now) if ready.committed else False
         if ready.read_states:
             self._read_states(ready.read_states)
-        if deposed:
+        if deposed and self.leading_term is not None:
+            self.world.commitment.deposed(self)
             self.leading_term = None
         return fed
 
@@ -364,10 +366,17 @@ class Server:
             world.marks["slow sync"] += 1
             # Up to 20 election timeouts, mostly much less.
             latency += dice.random() ** 4 * 20.0 * profile.raft.election_timeout_s
-        world.push(world.now + latency, self._synced, self.core)
+        self._syncs += 1
+        world.push(world.now + latency, self._synced, (self.core, self._syncs))
 
-    def _synced(self, core: int) -> None:
-        if core != self.core:
+    def hasten_sync(self) -> None:
+        """The disk is well again: what it has been busy with for long is done now."""
+        if self.disk.flushing:
+            self._syncs += 1
+            self.world.push(self.world.now, self._synced, (self.core, self._syncs))
+
+    def _synced(self, sync: tuple[int, int]) -> None:
+        if sync != (self.core, self._syncs):
             return
         disk = self.disk
         if self.id in self.world.full_disks and any(
@@ -375,7 +384,7 @@ class Server:
             for position in range(disk.flushing)
         ):
             if self.is_paused:
-                self.world.push(self.world.now + 0.05, self._synced, core)
+                self.world.push(self.world.now + 0.05, self._synced, sync)
             else:
                 self.run_out_of_space()
             return
