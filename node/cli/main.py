@@ -81,3 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stderr.close()
         code = ExitCode.DONE
     sys.exit(int(code or 0))
+
+
+if __name__ == "__main__":
+    main()

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from node import limits
 from node.allocation import NotEnoughPeers, allocate
 from node.config.settings import APIConfig
-from node.http.backend import AgreedPinset, PeerDescription, PeerDirectory
+from node.http.backend import AgreedPinset, PeerDirectory
 from node.http.guard import Guard
 from node.http.outcomes import Refusal, raft_error_response
 from node.http.pin_options import ReplicationFactors, cid_of, pin_of_request, timeout_of
@@ -211,14 +211,14 @@ class _API:
         return _json(pin_to_json(pin), headers)
 
     async def id(self, _: Request) -> Response:
-        return _json(_peer_json(self._directory.describe_self()))
+        return _json(asdict(self._directory.describe_self()))
 
     async def version(self, _: Request) -> Response:
         return JSONResponse({"version": self._version})
 
     async def peers(self, _: Request) -> Response:
         peers = await self._directory.describe_peers()
-        return ndjson_response((_peer_json(peer) for peer in peers), {})
+        return ndjson_response((asdict(peer) for peer in peers), {})
 
     async def health(self, _: Request) -> Response:
         return Response(status_code=204, media_type="application/json")
@@ -277,14 +277,6 @@ def _wanted_types(text: str) -> frozenset[int]:
 
 def _pins_as_json(state: PinState, wanted: frozenset[int]) -> Iterator[dict[str, object]]:
     return (pin_to_json(pin) for pin in state.list() if pin.type in wanted)
-
-
-def _peer_json(peer: PeerDescription) -> dict[str, object]:
-    body = asdict(peer)
-    ipfs, peername = body.pop("ipfs"), body.pop("peername")
-    error, protocol = body.pop("error"), body.pop("rpc_protocol_version")
-    ordered = {**body, "commit": "", "rpc_protocol_version": protocol, "error": error}
-    return {**ordered, "ipfs": ipfs, "peername": peername}
 
 
 def _json(body: dict[str, object], headers: dict[str, str] | None = None) -> Response:

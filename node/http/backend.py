@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from keys.peer_id import PeerID
+from node.peer_description import PeerDescription
 from pinstate.pin import Pin
 from pinstate.state import PinState
 from raft_over_libp2p.raft import RaftStatus
 
-__all__ = ["AgreedPinset", "IPFSDescription", "PeerDescription", "PeerDirectory"]
+__all__ = ["AgreedPinset", "PeerDirectory"]
 
 
 class AgreedPinset(Protocol):
@@ -28,31 +28,6 @@ class AgreedPinset(Protocol):
     def peers(self) -> list[PeerID]: ...
 
     def status(self) -> RaftStatus: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IPFSDescription:
-    """The IPFS daemon a peer pins on."""
-
-    id: str = ""
-    addresses: tuple[str, ...] = ()
-    error: str = "no IPFS daemon is attached to this peer"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerDescription:
-    """What a peer says of itself (IPFS Cluster's ``api.ID``); text forms throughout."""
-
-    id: str
-    peername: str = ""
-    addresses: tuple[str, ...] = ()
-    cluster_peers: tuple[str, ...] = ()
-    cluster_peers_addresses: tuple[str, ...] = ()
-    version: str = ""
-    rpc_protocol_version: str = ""
-    error: str = ""
-    """Why the rest is missing, when the peer was not reached."""
-    ipfs: IPFSDescription = field(default_factory=IPFSDescription)
 
 
 class PeerDirectory(Protocol):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["APIServer", "socket_address"]
 
+_logger = logging.getLogger(__name__)
 _BACKLOG = 256
 _GRACE_S = 1.0
 """How long requests under way may take once the server is told to stop."""
@@ -91,15 +92,22 @@ class APIServer:
             bound.close()
 
     async def run(
-        self, app: ASGIApp, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        app: ASGIApp,
+        *,
+        stop: trio.Event | None = None,
+        task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve ``app`` until cancelled; takes the sockets over."""
+        """Serve ``app`` until cancelled, or ``stop`` is set and requests under way have ended.
+
+        Takes the sockets over.
+        """
         config = Config()
         config.bind = [f"fd://{bound.detach()}" for bound in self.sockets]
         config.backlog = _BACKLOG
         config.include_server_header = False
         config.accesslog = None
-        config.errorlog = logging.getLogger("node.http")
+        config.errorlog = _logger
         config.graceful_timeout = _GRACE_S
         config.keep_alive_timeout = self.config.idle_timeout_s or limits.MAX_OPERATION_TIMEOUT_S
         config.keep_alive_max_requests = _MAX_REQUESTS_A_CONNECTION
@@ -107,13 +115,15 @@ class APIServer:
             self.config.max_header_bytes + limits.MAX_REQUEST_LINE_SLOP_BYTES
         )
         async with trio.open_nursery() as nursery:
-            await nursery.start(_serve, app, config)
+            await nursery.start(_serve, app, config, trio.Event() if stop is None else stop)
             task_status.started()
 
 
-async def _serve(app: ASGIApp, config: Config, *, task_status: TaskStatus[list[str]]) -> None:
+async def _serve(
+    app: ASGIApp, config: Config, stop: trio.Event, *, task_status: TaskStatus[list[str]]
+) -> None:
     framework: ASGIFramework = app  # type: ignore[assignment]  # the same protocol, typed twice
-    await serve(framework, config, mode="asgi", task_status=task_status)
+    await serve(framework, config, mode="asgi", shutdown_trigger=stop.wait, task_status=task_status)
 
 
 def _bind(multiaddr: str) -> socket.socket:

@@ -13,8 +13,8 @@ from keys.peer_id import PeerID
 from node.config import Folder, ServiceJSON, load_config
 from node.config.settings import APIConfig
 from node.http.app import build_app
-from node.http.backend import PeerDescription
 from node.http.pin_options import ReplicationFactors
+from node.peer_description import PeerDescription
 from pinstate.log_op import LogOp
 from pinstate.pin import Pin
 from pinstate.state import PinState

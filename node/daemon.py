@@ -1,0 +1,316 @@
+"""One peer as a process: identity, secret, swarm, consensus, RPC and HTTP API joined.
+
+Started from outside in and stopped from inside out: a request is never served by a part that
+has stopped already.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Final
+
+import trio
+from multiaddr import Multiaddr
+
+from keys.cluster_secret import ClusterSecret
+from keys.errors import InvalidIdentity, InvalidPeerID
+from keys.identity import Identity
+from keys.peer_id import PeerID
+from node import limits
+from node.address_book import AddressBook
+from node.config import Folder, NodeConfig, load_config
+from node.consensus import Consensus
+from node.directory import Directory
+from node.errors import AddressInUse, ConfigError, ExitCode, FolderError, NodeError
+from node.http.app import build_app
+from node.http.pin_options import ReplicationFactors
+from node.http.server import APIServer
+from node.peer_description import encode_version
+from node.rpc.client import RpcClient
+from node.rpc.server import RpcServer
+from node.rpc.services import cluster_methods, consensus_methods
+from node.rpc.wire import PROTOCOL_ID
+from node.swarm.host import ListenFailed, PeerSwarm, open_swarm
+from node.swarm.stream_host import SwarmStreams
+from pinstate.state import PinState
+from raft_over_libp2p.errors import (
+    CorruptLog,
+    CorruptSnapshot,
+    DurabilityLost,
+    RaftError,
+    StorageError,
+)
+from raft_over_libp2p.raft.single_error import single_error
+from raft_over_libp2p.storage.filesystem import RealFileSystem
+
+__all__ = ["DaemonFailed", "Say", "run_daemon"]
+
+logger = logging.getLogger(__name__)
+
+Say = Callable[[str, str], None]
+"""Tells the operator a fact: its name and its value."""
+
+_WATCH_S: Final = 0.5
+"""How often the watcher looks for a change of leader; for the operator's eyes only."""
+_REMIND_S: Final = 30.0
+"""How often a peer without a leader says whom it cannot reach."""
+_FIRST_REMINDER_S: Final = 5.0
+
+
+class DaemonFailed(NodeError):
+    """The daemon cannot start or go on."""
+
+    def __init__(self, message: str, exit_code: ExitCode) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    """What a folder says about its peer."""
+
+    config: NodeConfig
+    identity: Identity
+    secret: ClusterSecret | None
+    book: AddressBook
+    first_voters: tuple[PeerID, ...]
+
+
+def run_daemon(
+    folder: Folder,
+    say: Say,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    listen_multiaddrs: tuple[str, ...] = (),
+    api_listen_multiaddrs: tuple[str, ...] = (),
+) -> None:
+    """Run the peer of ``folder`` until SIGTERM or SIGINT; returns after an orderly end.
+
+    Must be called from the main thread. A second signal, or ``SHUTDOWN_S`` after the first,
+    ends the process at once.
+
+    Raises:
+        NodeError: it cannot start, or the disk failed (exit code 74).
+
+    """
+    peer = _read_folder(
+        folder,
+        environ,
+        listen_multiaddrs=listen_multiaddrs,
+        api_listen_multiaddrs=api_listen_multiaddrs,
+    )
+    api = APIServer.bind(peer.config.api)
+    try:
+        with single_error():
+            trio.run(_run, peer, api, say, strict_exception_groups=True)
+    except ListenFailed as error:
+        raise AddressInUse(
+            f"{error}. Stop the program that uses it, or choose another address with --listen "
+            "or cluster.listen_multiaddress in service.json."
+        ) from error
+    except DurabilityLost as error:
+        raise DaemonFailed(f"the disk failed: {error}", ExitCode.DURABILITY_LOST) from error
+    except (CorruptLog, CorruptSnapshot) as error:
+        raise DaemonFailed(str(error), ExitCode.NOT_DONE) from error
+    except StorageError as error:
+        raise DaemonFailed(str(error), ExitCode.USAGE) from error
+    finally:
+        api.close()
+
+
+def _read_folder(
+    folder: Folder,
+    environ: Mapping[str, str],
+    *,
+    listen_multiaddrs: tuple[str, ...],
+    api_listen_multiaddrs: tuple[str, ...],
+) -> _Peer:
+    folder.check_initialised()
+    config = load_config(
+        folder,
+        environ,
+        listen_multiaddrs=listen_multiaddrs,
+        api_listen_multiaddrs=api_listen_multiaddrs,
+    )
+    try:
+        identity = Identity.load(folder.identity_json)
+        first_voters = tuple(PeerID.parse(text) for text in config.init_peerset)
+    except (InvalidIdentity, OSError) as error:
+        raise FolderError(str(error)) from error
+    except InvalidPeerID as error:
+        raise ConfigError(folder.service_json, "consensus.raft.init_peerset", str(error)) from error
+    folder.check_not_go(config.data_folder)
+    _check_not_running(folder)
+    book = AddressBook.of(config.cluster.peer_addresses, source=folder.service_json)
+    return _Peer(
+        config=config,
+        identity=identity,
+        secret=ClusterSecret.from_hex(config.cluster.secret_hex)
+        if config.cluster.secret_hex
+        else None,
+        book=book.merged(AddressBook.read(config.cluster.peerstore)).without(str(identity.peer_id)),
+        first_voters=first_voters,
+    )
+
+
+def _check_not_running(folder: Folder) -> None:
+    """Say that the folder is in use, before its busy ports would be blamed.
+
+    The data folder takes the same lock for good, so nothing hangs on this look.
+    """
+    try:
+        RealFileSystem().lock(str(folder.path / "cluster.lock"), across_programs=True).close()
+    except StorageError as error:
+        raise FolderError(str(error)) from error
+
+
+async def _run(peer: _Peer, api: APIServer, say: Say) -> None:
+    config = peer.config
+    listen = [Multiaddr(address) for address in config.cluster.listen_multiaddrs]
+    announce = [Multiaddr(address) for address in config.cluster.announce_multiaddrs] or None
+    async with (
+        _signals() as stopped,
+        open_swarm(peer.identity, peer.secret, listen, announce_multiaddrs=announce) as swarm,
+    ):
+        for member, addresses in peer.book.addresses.items():
+            swarm.remember(PeerID.parse(member), [Multiaddr(address) for address in addresses])
+        async with Consensus.open(
+            peer.first_voters,
+            swarm.host,
+            config.data_folder,
+            PinState(),
+            config=config.consensus_config(),
+            dial=swarm.dial,
+        ) as consensus:
+            await _serve(peer, swarm, consensus, api, say, stopped)
+
+
+async def _serve(
+    peer: _Peer,
+    swarm: PeerSwarm,
+    consensus: Consensus,
+    api: APIServer,
+    say: Say,
+    stopped: trio.Event,
+) -> None:
+    streams = SwarmStreams(swarm.host, swarm.dial)
+    client = RpcClient(streams)
+    consensus.set_client(client)
+    own = peer.identity.peer_id
+    directory = Directory(
+        own=own,
+        peername=peer.config.cluster.peername,
+        version=version("raft-over-libp2p"),
+        addresses=[f"{address}/p2p/{own}" for address in swarm.listen_addrs],
+        members=consensus.peers,
+        book=peer.book,
+        client=client,
+    )
+    methods = cluster_methods(directory.encoded_self, encode_version(version("raft-over-libp2p")))
+    streams.serve(PROTOCOL_ID, RpcServer(methods | consensus_methods(consensus)).handle)
+    app = build_app(
+        consensus,
+        directory,
+        config=peer.config.api,
+        version=version("raft-over-libp2p"),
+        replication=ReplicationFactors(
+            peer.config.cluster.replication_factor_min, peer.config.cluster.replication_factor_max
+        ),
+    )
+    # What was loaded lives as long as the process: keep it out of later collections.
+    gc.collect()
+    gc.freeze()
+    urls = api.urls
+    async with trio.open_nursery() as watching:
+        async with trio.open_nursery() as serving:
+            api_stop = trio.Event()
+            await serving.start(partial(api.run, app, stop=api_stop))
+            _say_started(peer, swarm, consensus, urls, say)
+            watching.start_soon(_watch, consensus, say)
+            await stopped.wait()
+            say("stopping", "finishing what is under way")
+            api_stop.set()
+        watching.cancel_scope.cancel()
+
+
+def _say_started(
+    peer: _Peer, swarm: PeerSwarm, consensus: Consensus, urls: list[str], say: Say
+) -> None:
+    own = peer.identity.peer_id
+    say("peer ID", f"{own}  {peer.config.cluster.peername}")
+    say("folder", str(peer.config.folder.path))
+    for address in swarm.listen_addrs:
+        say("listening", f"{address}/p2p/{own}")
+    for url in urls:
+        say("API", url)
+    if peer.secret is None:
+        say("warning", "no cluster secret: any libp2p peer may connect")
+    for member in consensus.peers():
+        addresses = peer.book.addresses.get(str(member), ())
+        where = "this peer" if member == own else ", ".join(addresses) or "no address known"
+        say("member", f"{member}  {where}")
+
+
+async def _watch(consensus: Consensus, say: Say) -> None:
+    """Tell the operator who leads, whenever that changes, and who is missing while nobody does."""
+    known: tuple[str | None, int] | None = None
+    remind_at = trio.current_time() + _FIRST_REMINDER_S
+    while True:
+        core = consensus.status().core
+        seen = (core.leader, core.term)
+        if seen != known and core.leader is not None:
+            who = "this peer" if core.leader == core.server_id else core.leader
+            say("leader", f"{who}, term {core.term}")
+            known = seen
+        elif core.leader is None:
+            if known is not None and known[0] is not None:
+                say("leader", "none; the last one is not heard")
+                known, remind_at = seen, trio.current_time() + _FIRST_REMINDER_S
+            if trio.current_time() >= remind_at:
+                say("waiting", _why_no_leader(consensus))
+                remind_at = trio.current_time() + _REMIND_S
+        await trio.sleep(_WATCH_S)
+
+
+def _why_no_leader(consensus: Consensus) -> str:
+    try:
+        consensus.leader()
+    except RaftError as error:
+        return str(error)
+    return "a leader was found"
+
+
+@asynccontextmanager
+async def _signals() -> AsyncIterator[trio.Event]:
+    """Yield an event that SIGTERM or SIGINT sets."""
+    stopped = trio.Event()
+
+    async def receive(*, task_status: trio.TaskStatus[None]) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
+            async for _ in signals:
+                if stopped.is_set():
+                    os._exit(ExitCode.NOT_DONE)
+                _end_anyway_after(limits.SHUTDOWN_S)
+                stopped.set()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(receive)
+        yield stopped
+        nursery.cancel_scope.cancel()
+
+
+def _end_anyway_after(seconds: float) -> None:
+    """End the process when its orderly end takes too long; the log on disk is safe at any time."""
+    timer = threading.Timer(seconds, os._exit, (int(ExitCode.NOT_DONE),))
+    timer.daemon = True
+    timer.start()
