@@ -157,7 +157,8 @@ class Identity:
         return hash(self.peer_id)
 
     def __repr__(self) -> str:
-        return f"Identity({self.peer_id})"
+        # A traceback may show one whose seed was refused, and which so has no peer ID.
+        return f"Identity({getattr(self, 'peer_id', 'refused')})"
 
     def __getstate__(self) -> NoReturn:
         raise TypeError("an Identity is not pickled or copied")
