@@ -159,18 +159,16 @@ def _read(fs: FileSystem, path: str) -> _Saved:
         data = file.pread(_FILE_BYTES, 0)
     finally:
         file.close()
-    newest: _Saved | None = None
+    newest = _Saved(-1, HardState(NO_TERM), 0)
     for start in range(0, _FILE_BYTES, _SLOT_BYTES):
         slot = data[start : start + _SLOT_BYTES]
         copies = [_decode(slot[:_COPY_BYTES], path), _decode(slot[_COPY_BYTES:], path)]
         whole = [copy for copy in copies if copy is not None]
-        if not whole and slot.count(0) != _SLOT_BYTES:
+        if not whole:
             raise CorruptLog(path, start, "both copies of the term and vote in this slot")
         for saved in whole:
-            if newest is None or saved.sequence > newest.sequence:
+            if saved.sequence > newest.sequence:
                 newest = saved
-    if newest is None:
-        raise CorruptLog(path, 0, "there is no term and vote in it")
     return newest
 
 
@@ -179,12 +177,11 @@ def _write_file(fs: FileSystem, directory: str, saved: _Saved) -> None:
     temporary = path + ".tmp"
     if fs.exists(temporary):
         fs.unlink(temporary)
-    slots = [bytes(_SLOT_BYTES), bytes(_SLOT_BYTES)]
-    slots[saved.sequence % 2] = _encode(saved)
     file = fs.open_file(temporary, create=True)
     try:
         file.preallocate(_FILE_BYTES)
-        file.pwrite(b"".join(slots), 0)
+        # In both slots, so that a save cut short always finds a whole copy in its slot.
+        file.pwrite(_encode(saved) * 2, 0)
         file.fdatasync()
         fs.rename(temporary, path)
     except DiskFull:

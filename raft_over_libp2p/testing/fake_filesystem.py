@@ -3,8 +3,8 @@
 Two views are kept of each file and directory: what programs see, and what is on the disk, with the
 changes between them. A crash keeps any subset of those changes, each whole or (a write) torn:
 
-- a write may be lost, kept, cut off at any byte (only its head is there), or lack its head (only
-  its rest is there: sectors are not written in order);
+- a write may be lost, kept, cut off at any byte (only its head is there), lack its head (only its
+  rest is there), or lack sectors in its middle: they are not written in order;
 - a changed size, and a created, renamed or removed name, may be lost or kept; a rename is one step.
 
 A failed ``fdatasync`` behaves as Linux does: programs still see the bytes, the disk never gets
@@ -65,7 +65,19 @@ class _Resize:
             content.extend(bytes(self.size - len(content)))
 
 
-_Change: TypeAlias = "_Write | _Resize"
+@dataclass(frozen=True, slots=True)
+class _Holed:
+    """A write of which some whole sectors in the middle were lost."""
+
+    head: _Write
+    tail: _Write
+
+    def apply(self, content: bytearray) -> None:
+        self.head.apply(content)
+        self.tail.apply(content)
+
+
+_Change: TypeAlias = "_Write | _Resize | _Holed"
 
 
 @dataclass(slots=True, eq=False)
@@ -281,7 +293,7 @@ class FakeFileSystem:
             if id(inode) not in copies:
                 content = bytearray(inode.durable)
                 for change in files.get(id(inode), ()):
-                    if isinstance(change, _Write | _Resize):
+                    if isinstance(change, _Write | _Resize | _Holed):
                         change.apply(content)
                 copies[id(inode)] = _Inode(seen=content, durable=bytearray(content))
             return copies[id(inode)]
@@ -386,7 +398,7 @@ def _reachable(directory: _Directory) -> Iterator[_Inode | _Directory]:
 
 def _outcomes(change: _Change) -> Sequence[_Change | None]:
     """Return what a crash may make of ``change``: nothing, all of it, and its torn forms."""
-    if isinstance(change, _Resize):
+    if not isinstance(change, _Write):
         return (None, change)
     size = len(change.data)
     if size <= _ALL_TEAR_POINTS_UP_TO:
@@ -397,7 +409,12 @@ def _outcomes(change: _Change) -> Sequence[_Change | None]:
         points.update(p for p in range(border, size, max(_SECTOR, size // 4)) if 0 < p < size)
     heads = [change.without_rest(point) for point in sorted(points)]
     rests = [change.without_head(point) for point in sorted(points)]
-    return (None, change, *heads, *rests)
+    borders = range(_SECTOR - change.offset % _SECTOR, size, _SECTOR)
+    holes = {(borders[0], borders[1]), (borders[0], borders[-1])} if len(borders) > 1 else set()
+    holed = [
+        _Holed(change.without_rest(start), change.without_head(end)) for start, end in sorted(holes)
+    ]
+    return (None, change, *heads, *rests, *holed)
 
 
 class _FakeLock:
