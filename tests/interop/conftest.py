@@ -1,20 +1,18 @@
-"""Fixtures that build and run Go peers. Tests that use them are marked ``go``."""
+"""Fixtures that build and run test peers. Tests that use them are marked ``go``."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 import trio
 
+from tests.interop.cluster import Launch
 from tests.interop.go_build import build_go_peer, go_command
 from tests.interop.peer_process import PeerOptions, PeerProcess
-
-LaunchGo: TypeAlias = Callable[..., Awaitable[PeerProcess]]
-"""``await launch_go("name", options)``: a started peer, which ends with the test."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,20 +34,24 @@ def go_binary() -> Path:
 
 
 @pytest.fixture
-async def launch_go(go_binary: Path, tmp_path: Path) -> AsyncIterator[LaunchGo]:
+async def launch(go_binary: Path, tmp_path: Path) -> AsyncIterator[Launch]:
+    """Start peers that end with the test: ``await launch("go1", options)``."""
+    commands = {
+        "go": [str(go_binary)],
+        "python": [sys.executable, "-m", "tests.interop.python_peer"],
+    }
     started: list[PeerProcess] = []
     async with trio.open_nursery() as nursery:
 
-        async def launch(name: str, options: PeerOptions | None = None) -> PeerProcess:
-            peer = PeerProcess(
-                name, [str(go_binary)], tmp_path / name, nursery, options or PeerOptions()
-            )
+        async def start(name: str, options: PeerOptions) -> PeerProcess:
+            command = commands["go" if name.startswith("go") else "python"]
+            peer = PeerProcess(name, command, tmp_path / name, nursery, options)
             started.append(peer)
             await peer.start()
             return peer
 
         try:
-            yield launch
+            yield start
         finally:
             for peer in started:
                 await peer.kill()

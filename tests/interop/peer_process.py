@@ -22,6 +22,7 @@ from raft_over_libp2p.types import Index, LogEntry, LogType, ServerID, Term
 
 __all__ = ["PeerError", "PeerOptions", "PeerProcess", "PeerStatus", "id_of", "introduce", "seed_of"]
 
+_PROJECT: Final = Path(__file__).resolve().parents[2]
 _READY_TIMEOUT_S: Final = 20.0
 """Go takes 20 ms; Python imports libp2p first, which may take 5 s on a busy machine."""
 _COMMAND_TIMEOUT_S: Final = 20.0
@@ -147,6 +148,7 @@ class PeerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            cwd=_PROJECT,
         )
         self._nursery.start_soon(self._read_answers, self._process)
         self._nursery.start_soon(self._read_log, self._process)

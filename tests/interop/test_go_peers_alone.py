@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,8 @@ import trio
 
 from keys.identity import Identity
 from raft_over_libp2p.types import LogEntry, LogType
-from tests.interop.conftest import LaunchGo
-from tests.interop.peer_process import PeerError, PeerOptions, PeerProcess, id_of, introduce
+from tests.interop.cluster import Launch, agree, start_cluster
+from tests.interop.peer_process import PeerError, PeerOptions, PeerProcess, introduce
 
 pytestmark = pytest.mark.go
 
@@ -19,29 +18,13 @@ _SECRET = "5a" * 32
 _CID = "bafkreidgvpkjawlxz6sffxzwgooowe5yt7i6wsyg236mfoks77nywkptdq"
 
 
-async def _cluster(launch_go: LaunchGo, options: PeerOptions, size: int = 3) -> list[PeerProcess]:
-    names = [f"go{number}" for number in range(1, size + 1)]
-    options = replace(options, voters=[id_of(name) for name in names])
-    peers = [await launch_go(name, options) for name in names]
-    await introduce(*peers)
-    return peers
-
-
-async def _leader_first(peers: list[PeerProcess]) -> list[PeerProcess]:
-    """Wait until all agree on a leader; return it, then the others."""
-    leaders = {(await peer.wait(leader=True)).leader for peer in peers}
-    (leader,) = leaders
-    await next(p for p in peers if p.id == leader).ask("barrier")
-    return sorted(peers, key=lambda peer: peer.id != leader)
-
-
 async def _logs(peers: list[PeerProcess]) -> list[list[LogEntry]]:
     return [await peer.dump() for peer in peers]
 
 
-async def test_three_go_peers_on_a_private_network_hold_one_log(launch_go: LaunchGo) -> None:
+async def test_three_go_peers_on_a_private_network_hold_one_log(launch: Launch) -> None:
     options = PeerOptions(secret=_SECRET)
-    leader, *followers = await _leader_first(await _cluster(launch_go, options))
+    leader, *followers = await agree(await start_cluster(launch, ["go"] * 3, options))
 
     *_, last = await leader.apply(b"one", b"two", b"")
     for follower in followers:
@@ -54,22 +37,22 @@ async def test_three_go_peers_on_a_private_network_hold_one_log(launch_go: Launc
     assert [b"one", b"two", b""] == [data for _, _, data in await followers[0].applied()]
 
 
-async def test_a_peer_with_another_secret_cannot_connect(launch_go: LaunchGo) -> None:
-    ours = await launch_go("ours", PeerOptions(secret=_SECRET))
-    stranger = await launch_go("stranger", PeerOptions(secret="00" * 32))
+async def test_a_peer_with_another_secret_cannot_connect(launch: Launch) -> None:
+    ours = await launch("go1", PeerOptions(secret=_SECRET))
+    stranger = await launch("go2", PeerOptions(secret="00" * 32))
 
     with pytest.raises(PeerError, match="failed to dial"):
         await stranger.ask("connect", peer=ours.id, address=ours.address, timeout_ms=500)
 
 
-async def test_a_killed_leader_is_replaced_and_catches_up(launch_go: LaunchGo) -> None:
-    leader, *others = await _leader_first(await _cluster(launch_go, PeerOptions()))
+async def test_a_killed_leader_is_replaced_and_catches_up(launch: Launch) -> None:
+    leader, *others = await agree(await start_cluster(launch, ["go"] * 3, PeerOptions()))
     await leader.apply(b"before")
 
     await leader.kill()
     await others[0].wait(leader_is_not=leader.id)
     await others[1].wait(leader_is_not=leader.id)
-    successor, other = await _leader_first(others)
+    successor, other = await agree(others)
     (last,) = await successor.apply(b"after")
     await leader.start()
     await leader.wait(applied=last)
@@ -81,8 +64,10 @@ async def test_a_killed_leader_is_replaced_and_catches_up(launch_go: LaunchGo) -
     assert [b"before", b"after"] == [data for _, _, data in await leader.applied()]
 
 
-async def test_a_paused_leader_is_replaced(launch_go: LaunchGo) -> None:
-    leader, *others = await _leader_first(await _cluster(launch_go, PeerOptions(store="inmem")))
+async def test_a_paused_leader_is_replaced(launch: Launch) -> None:
+    leader, *others = await agree(
+        await start_cluster(launch, ["go"] * 3, PeerOptions(store="inmem"))
+    )
 
     leader.pause()
     status = await others[0].wait(leader_is_not=leader.id)
@@ -92,9 +77,9 @@ async def test_a_paused_leader_is_replaced(launch_go: LaunchGo) -> None:
     await leader.wait(leader_is_not=leader.id)
 
 
-async def test_a_blocked_peer_hears_nothing_until_it_is_unblocked(launch_go: LaunchGo) -> None:
+async def test_a_blocked_peer_hears_nothing_until_it_is_unblocked(launch: Launch) -> None:
     options = PeerOptions(store="inmem", heartbeat_timeout="2s", election_timeout="2s")
-    leader, away, near = await _leader_first(await _cluster(launch_go, options))
+    leader, away, near = await agree(await start_cluster(launch, ["go"] * 3, options))
 
     for peer in (leader, near):
         await peer.ask("block", peer=away.id)
@@ -107,13 +92,13 @@ async def test_a_blocked_peer_hears_nothing_until_it_is_unblocked(launch_go: Lau
     await away.wait(applied=last)
 
 
-async def test_a_snapshot_is_installed_on_a_peer_that_joins(launch_go: LaunchGo) -> None:
+async def test_a_snapshot_is_installed_on_a_peer_that_joins(launch: Launch) -> None:
     options = PeerOptions(trailing_logs=0)
-    leader, *_others = await _leader_first(await _cluster(launch_go, options))
+    leader, *_others = await agree(await start_cluster(launch, ["go"] * 3, options))
     *_, last = await leader.apply(*(b"%d" % number for number in range(50)))
     await leader.ask("snapshot")
 
-    newcomer = await launch_go("newcomer", options)
+    newcomer = await launch("go4", options)
     await introduce(leader, newcomer)
     await leader.ask("add_voter", peer=newcomer.id)
     await newcomer.wait(applied=last)
@@ -122,17 +107,19 @@ async def test_a_snapshot_is_installed_on_a_peer_that_joins(launch_go: LaunchGo)
     assert 50 == len(await newcomer.applied())
 
 
-async def test_leadership_can_be_handed_over(launch_go: LaunchGo) -> None:
-    leader, heir, _ = await _leader_first(await _cluster(launch_go, PeerOptions(store="inmem")))
+async def test_leadership_can_be_handed_over(launch: Launch) -> None:
+    leader, heir, _ = await agree(
+        await start_cluster(launch, ["go"] * 3, PeerOptions(store="inmem"))
+    )
 
     await leader.ask("transfer", peer=heir.id)
 
     assert heir.id == (await heir.wait(state="Leader")).leader
 
 
-async def test_a_pin_given_to_a_cluster_follower_is_on_every_peer(launch_go: LaunchGo) -> None:
+async def test_a_pin_given_to_a_cluster_follower_is_on_every_peer(launch: Launch) -> None:
     options = PeerOptions(mode="cluster", secret=_SECRET)
-    leader, *followers = await _leader_first(await _cluster(launch_go, options))
+    leader, *followers = await agree(await start_cluster(launch, ["go"] * 3, options))
 
     pin = {"cid": _CID, "name": "forwarded", "timestamp": "2026-01-02T03:04:05Z"}
     await followers[0].ask("log_pin", pin=pin)
@@ -145,18 +132,18 @@ async def test_a_pin_given_to_a_cluster_follower_is_on_every_peer(launch_go: Lau
     assert ["forwarded"] == [stored["pin"]["name"] for stored in pinsets[0]["pins"]]
 
 
-async def test_go_reads_an_identity_that_python_saved(launch_go: LaunchGo, tmp_path: Path) -> None:
+async def test_go_reads_an_identity_that_python_saved(launch: Launch, tmp_path: Path) -> None:
     identity = Identity.generate()
     identity.save(tmp_path / "identity.json")
 
     options = PeerOptions(store="inmem", identity=str(tmp_path / "identity.json"))
-    peer = await launch_go("saved", options)
+    peer = await launch("go1", options)
 
     assert str(identity.peer_id) == peer.id
 
 
-async def test_a_peer_ends_when_its_test_does(launch_go: LaunchGo) -> None:
-    peer = await launch_go("orphan", PeerOptions(store="inmem"))
+async def test_a_peer_ends_when_its_test_does(launch: Launch) -> None:
+    peer = await launch("go1", PeerOptions(store="inmem"))
     process = peer._running()
     assert process.stdin is not None
 
@@ -166,8 +153,8 @@ async def test_a_peer_ends_when_its_test_does(launch_go: LaunchGo) -> None:
         assert 0 == await process.wait()
 
 
-async def test_an_unknown_command_is_refused_by_name(launch_go: LaunchGo) -> None:
-    peer = await launch_go("lone", PeerOptions(store="inmem"))
+async def test_an_unknown_command_is_refused_by_name(launch: Launch) -> None:
+    peer = await launch("go1", PeerOptions(store="inmem"))
 
     with pytest.raises(PeerError, match='unknown command "dance"'):
         await peer.ask("dance")

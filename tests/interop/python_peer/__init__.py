@@ -1,0 +1,1 @@
+"""A Python server for the interoperability tests, with the Go peer's flags and commands."""

@@ -1,0 +1,95 @@
+"""One server, in either mode, with all that commands look at."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from libp2p.peer.id import ID
+
+from keys.peer_id import PeerID
+from node.consensus import Consensus, ConsensusConfig
+from node.rpc.client import RpcClient
+from node.rpc.server import RpcServer
+from node.rpc.services import consensus_methods
+from node.rpc.wire import PROTOCOL_ID
+from node.swarm.host import PeerSwarm, open_swarm
+from node.swarm.stream_host import SwarmStreams
+from raft_over_libp2p.errors import invariant
+from raft_over_libp2p.raft import Raft
+from raft_over_libp2p.storage.data_folder import DataFolder
+from raft_over_libp2p.storage.log_store import SegmentedLog
+from raft_over_libp2p.transport.libp2p_transport import Libp2pTransport
+from raft_over_libp2p.transport.timing import TransportTiming
+from raft_over_libp2p.wire.configuration import GoConfigurationCodec
+from tests.interop.python_peer.options import Options
+from tests.interop.python_peer.recorder import Recorder
+
+__all__ = ["Server", "open_server"]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    swarm: PeerSwarm
+    raft: Raft
+    recorder: Recorder | None
+    """What was applied, in mode ``raft``."""
+    consensus: Consensus | None
+    """The component, in mode ``cluster``."""
+
+    @property
+    def log(self) -> SegmentedLog:
+        """The log on disk, which the tests read and the product does not show."""
+        return self.raft._driver.folder.log
+
+    def addresses(self) -> list[str]:
+        return [f"{address}/p2p/{self.swarm.peer_id}" for address in self.swarm.listen_addrs]
+
+
+@asynccontextmanager
+async def open_server(options: Options) -> AsyncIterator[Server]:
+    options.data_folder.parent.mkdir(parents=True, exist_ok=True)
+    async with open_swarm(options.identity, options.secret, [options.listen]) as swarm:
+        for peer, address in options.peers.items():
+            if address is not None:
+                swarm.book.add(ID.from_base58(peer), [address])
+        start = _open_component if options.mode == "cluster" else _open_raft
+        async with start(options, swarm) as server:
+            yield server
+
+
+@asynccontextmanager
+async def _open_raft(options: Options, swarm: PeerSwarm) -> AsyncIterator[Server]:
+    transport = Libp2pTransport(swarm.host, TransportTiming.of(options.raft), dial=swarm.dial)
+    recorder = Recorder(keep=options.record)
+    with DataFolder.open(options.data_folder, transport.server_id) as folder:
+        if options.bootstrap and folder.is_fresh:
+            folder.bootstrap(options.first_configuration, GoConfigurationCodec())
+        async with Raft.open(
+            folder=folder, transport=transport, fsm=recorder, config=options.raft
+        ) as raft:
+            yield Server(swarm, raft, recorder, None)
+
+
+@asynccontextmanager
+async def _open_component(options: Options, swarm: PeerSwarm) -> AsyncIterator[Server]:
+    config = ConsensusConfig(
+        raft=options.raft,
+        leader_timeout_s=options.leader_timeout_s,
+        commit_retries=options.commit_retries,
+    )
+    async with Consensus.open(
+        [PeerID.parse(peer) for peer in options.peers],
+        swarm.host,
+        options.data_folder,
+        config=config,
+        dial=swarm.dial,
+    ) as consensus:
+        streams = SwarmStreams(swarm.host, swarm.dial)
+        streams.serve(PROTOCOL_ID, RpcServer(consensus_methods(consensus)).handle)
+        consensus.set_client(RpcClient(streams))
+        oplog = consensus._oplog
+        invariant(oplog is not None, "an open component has a log")
+        if oplog is not None:
+            yield Server(swarm, oplog.raft, None, consensus)
