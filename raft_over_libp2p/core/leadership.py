@@ -33,6 +33,7 @@ def begin(server: Server) -> None:
     server.leader = server.term_leader = server.id
     server.set_role(Role.LEADER)
     server.leadership = Leadership(server)
+    server.leadership.send_heartbeats()
     server.leadership.append(LogType.NOOP, (b"",))
 
 
@@ -49,7 +50,7 @@ class Leadership:
         self.is_voter = False
         self.uncommitted_bytes = 0
         self._proposed: deque[tuple[Index, int]] = deque()
-        self.heartbeat_at = server.now
+        self.heartbeat_at = math.inf
         self.quorum_at = server.now + server.config.leader_lease_timeout_s
         self.use_configuration()
 
@@ -157,6 +158,9 @@ class Leadership:
     def send_heartbeats(self) -> None:
         """Send one to each member, whatever else is on its way to it (rule 17)."""
         server = self.server
+        interval_s = server.config.heartbeat_timeout_s / _HEARTBEATS_PER_TIMEOUT
+        self.heartbeat_at = server.now + server.random_timeout(interval_s)
+        self.reads.round_began()
         request = AppendEntriesRequest(term=server.term, leader=server.id)
         for peer in self.peers.values():
             if peer.heartbeats_inflight < MAX_INFLIGHT_HEARTBEATS:
@@ -243,9 +247,6 @@ class Leadership:
             server.become_follower()
             return
         if server.now >= self.heartbeat_at:
-            interval_s = server.config.heartbeat_timeout_s / _HEARTBEATS_PER_TIMEOUT
-            self.heartbeat_at = server.now + server.random_timeout(interval_s)
-            self.reads.begin_round()
             self.send_heartbeats()
             self._note_silence()
         for peer in self.peers.values():
@@ -264,7 +265,7 @@ class Leadership:
 
     def flush(self) -> None:
         """Send what has gathered since the last turn: reads' heartbeats, and entries."""
-        if self.reads.begin_round() and self.voters:
+        if self.reads.is_round_owed:
             self.send_heartbeats()
         for peer in self.peers.values():
             replication.send_entries(self.server, self, peer)

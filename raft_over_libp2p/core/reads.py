@@ -47,12 +47,14 @@ class Reads:
         self.newest += 1
         self._waiting.append(_Read(self.newest, token, index))
 
-    def begin_round(self) -> bool:
-        """Return whether a round of heartbeats is owed now: none is on its way, and reads wait."""
-        if self.newest == self._in_round or self._in_round > self._confirmed:
-            return False
+    @property
+    def is_round_owed(self) -> bool:
+        """Whether reads wait for heartbeats that are not sent yet, and none are on their way."""
+        return self.newest > self._in_round and self._in_round <= self._confirmed
+
+    def round_began(self) -> None:
+        """Note that heartbeats go out now: they will confirm every read registered so far."""
         self._in_round = self.newest
-        return True
 
     def has_own_term_commit(self, commit_index: Index) -> None:
         """Give the commit index to the reads that waited for this term's first commit."""

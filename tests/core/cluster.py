@@ -149,6 +149,47 @@ class Node:
     incarnation: int = 0
 
 
+class _Exchange:
+    """One call on its way there, and its answer on its way back."""
+
+    def __init__(self, cluster: Cluster, caller: Node, call: Call) -> None:
+        self.cluster = cluster
+        self.caller = caller
+        self.call = call
+        self.receiver = cluster.nodes.get(call.peer)
+        self.incarnation = caller.incarnation
+
+    def arrive(self) -> None:
+        receiver, caller = self.receiver, self.caller
+        is_cut = (caller.server_id, self.call.peer) in self.cluster.cut
+        if receiver is None or is_cut or not receiver.is_up:
+            self.cluster._at(CALL_TIMEOUT_S, self.fail)
+        else:
+            self.cluster.receive(receiver, caller.server_id, self.call.request, self.answer)
+
+    def arrive_again(self) -> None:
+        if self.receiver is not None and self.receiver.is_up:
+            self.cluster.receive(
+                self.receiver, self.caller.server_id, self.call.request, lambda _: None
+            )
+
+    def answer(self, response: Response) -> None:
+        def come_back() -> None:
+            if (self.call.peer, self.caller.server_id) in self.cluster.cut:
+                self.cluster._at(CALL_TIMEOUT_S, self.fail)
+            else:
+                self.give(ResponseReceived(self.call.call, response))
+
+        self.cluster._at(self.cluster._delay(), come_back)
+
+    def fail(self) -> None:
+        self.give(CallFailed(self.call.call, "no answer"))
+
+    def give(self, event: Event) -> None:
+        if self.caller.is_up and self.caller.incarnation == self.incarnation:
+            self.caller.machine.handle(event, self.cluster.now)
+
+
 class Cluster:
     """A world of nodes; ``now`` is in seconds."""
 
@@ -167,6 +208,12 @@ class Cluster:
         self.now = 0.0
         self.rng = random.Random(seed)
         self.latency_s = 0.001
+        self.jitter_s = 0.0
+        """Each message takes up to this much longer, so they overtake one another."""
+        self.disk_s = 0.0
+        """Each write takes up to this long."""
+        self.duplicated = 0.0
+        """Share of the requests that arrive twice; the second answer is dropped."""
         self.config = config or RaftConfig()
         self.cut: set[tuple[ServerID, ServerID]] = set()
         self.sent: list[tuple[float, ServerID, Call | Reply]] = []
@@ -277,10 +324,23 @@ class Cluster:
             node.machine.handle(Applied(ready.committed[-1].index), self.now)
         if ready.write:
             node.unwritten.append(ready.write)
+        if self.disk_s:
+            if ready.write:
+                self._write_later(node)
+            return ready != Ready()
         is_writing = bool(node.unwritten) and not node.is_disk_stalled
         if is_writing:
             self.write(node)
         return is_writing or ready != Ready()
+
+    def _write_later(self, node: Node) -> None:
+        incarnation = node.incarnation
+
+        def write() -> None:
+            if node.incarnation == incarnation and node.unwritten:
+                self.write(node, 1 + self.rng.randrange(len(node.unwritten)))
+
+        self._at(self.rng.uniform(0, self.disk_s), write)
 
     def write(self, node: Node, count: int = -1) -> None:
         """Make ``count`` (default: all) of a node's waiting writes durable."""
@@ -301,42 +361,22 @@ class Cluster:
         heapq.heappush(self._heap, (self.now + delay_s, self._sequence, do))
 
     def _carry(self, caller: Node, call: Call) -> None:
-        receiver = self.nodes.get(call.peer)
-        incarnation = caller.incarnation
+        exchange = _Exchange(self, caller, call)
+        self._at(self._delay(), exchange.arrive)
+        if self.rng.random() < self.duplicated:
+            self._at(self._delay() * 3, exchange.arrive_again)
 
-        def give(event: Event) -> None:
-            if caller.is_up and caller.incarnation == incarnation:
-                caller.machine.handle(event, self.now)
+    def receive(
+        self, receiver: Node, sender: ServerID, request: Request, answer: Callable[[Response], None]
+    ) -> None:
+        """Hand a request to ``receiver``; ``answer`` gets its reply, if one ever comes."""
+        self._inbound += 1
+        number = CallID(self._inbound)
+        self._answers[number] = answer
+        receiver.machine.handle(RequestReceived(number, sender, request), self.now)
 
-        def fail() -> None:
-            give(CallFailed(call.call, "no answer"))
-
-        if receiver is None:
-            self._at(CALL_TIMEOUT_S, fail)
-            return
-        link, back = (caller.server_id, receiver.server_id), (receiver.server_id, caller.server_id)
-
-        def answer(response: Response) -> None:
-            def arrive() -> None:
-                if back in self.cut:
-                    self._at(CALL_TIMEOUT_S, fail)
-                else:
-                    give(ResponseReceived(call.call, response))
-
-            self._at(self.latency_s, arrive)
-
-        def arrive() -> None:
-            if link in self.cut or not receiver.is_up:
-                self._at(CALL_TIMEOUT_S, fail)
-                return
-            self._inbound += 1
-            number = CallID(self._inbound)
-            self._answers[number] = answer
-            receiver.machine.handle(
-                RequestReceived(number, caller.server_id, call.request), self.now
-            )
-
-        self._at(self.latency_s, arrive)
+    def _delay(self) -> float:
+        return self.latency_s + (self.rng.uniform(0, self.jitter_s) if self.jitter_s else 0)
 
     # -- what tests ask
 

@@ -275,8 +275,9 @@ class Solo:
 
     def acknowledge_all(self, peer: str) -> None:
         """Answer every append to ``peer`` with success."""
-        for call in self.appends(peer):
-            self.respond(call, self.success())
+        while calls := self.appends(peer):
+            for call in calls:
+                self.respond(call, self.success())
 
     def success(self, last_log: int = 0) -> AppendEntriesResponse:
         return AppendEntriesResponse(term=self.term, last_log=Index(last_log), success=True)
