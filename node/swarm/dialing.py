@@ -16,9 +16,11 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStoreError
+from libp2p.security.noise.exceptions import PeerIDMismatchesPubkey
 from multiaddr import Multiaddr
 
 from node.swarm.private_network import NotInThisNetwork
+from node.swarm.tcp import CannotConnect
 
 __all__ = ["AddressBook", "DialFailed", "Dialler"]
 
@@ -155,9 +157,9 @@ def why(error: BaseException) -> str:
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)
     for cause in causes:
-        if isinstance(cause, NotInThisNetwork):
+        if isinstance(cause, NotInThisNetwork | CannotConnect):
             return str(cause)
-        if "Peer ID mismatch" in str(cause):
+        if isinstance(cause, PeerIDMismatchesPubkey) or "Peer ID mismatch" in str(cause):
             return f"another peer answers there: {cause}"
     return str(causes[-1]) or type(causes[-1]).__name__
 

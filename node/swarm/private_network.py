@@ -102,6 +102,6 @@ class PrivateConnection(ReadWriteCloser):
             if not piece:
                 raise NotInThisNetwork("it closed the connection at once")
             self._nonce += piece
-        if self._nonce.startswith(_FIRST_WORDS):
-            raise NotInThisNetwork("it is in no private network")
+            if self._nonce.startswith(_FIRST_WORDS):
+                raise NotInThisNetwork("it is in no private network")
         return self._nonce

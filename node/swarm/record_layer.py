@@ -15,7 +15,6 @@ from __future__ import annotations
 import ssl
 from typing import Any, Final, cast
 
-from cryptography.exceptions import InvalidTag
 from libp2p.abc import IRawConnection, ISecureConn
 from libp2p.connection_types import ConnectionType
 from libp2p.io.exceptions import ConnectionClosedError, DecryptionFailedException
@@ -123,7 +122,7 @@ class NoiseRecords(_RecordSession):
                 break
             try:
                 opened.append(self._noise.decrypt(bytes(received[start:end])))
-            except InvalidTag as error:
+            except Exception as error:  # broad: the Noise library is py-libp2p's choice, not ours
                 raise DecryptionFailedException("a Noise message that does not open") from error
             position = end
         if position:

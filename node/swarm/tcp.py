@@ -32,13 +32,17 @@ from multiaddr.exceptions import ProtocolLookupError
 
 from node.swarm.private_network import PrivateConnection
 
-__all__ = ["TCPTransport"]
+__all__ = ["CannotConnect", "TCPConnection", "TCPListener", "TCPTransport"]
 
 _READ_BYTES: Final = 256 * 1024
 _BACKLOG: Final = 128
 _HOST_PROTOCOLS: Final = ("ip4", "ip6", "dns", "dns4", "dns6")
 
 _log = logging.getLogger(__name__)
+
+
+class CannotConnect(OpenConnectionError):
+    """No TCP connection; the message is the system's reason."""
 
 
 class TCPConnection(ReadWriteCloser):
@@ -97,7 +101,7 @@ class TCPTransport(ITransport):
         try:
             stream = await trio.open_tcp_stream(host, port)
         except OSError as error:
-            raise OpenConnectionError(f"{maddr}: {_reason(error)}") from error
+            raise CannotConnect(_reason(error)) from error
         connection = TCPConnection(stream, self._connections.discard)
         self._connections.add(connection)
         return RawConnection(self.enter_network(connection), initiator=True)
