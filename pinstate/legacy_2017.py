@@ -40,7 +40,8 @@ def read_log_op(data: bytes) -> LogOp:
     try:
         fields = _fields(_unpack(data), _OP_FIELDS)
         number = go_msgpack.read_signed(fields.get(b"Type"))
-        peer = go_msgpack.read_text(fields.get(b"Peer"))
+        # The protocol now called p2p; the ID is always the last component.
+        peer = go_msgpack.read_text(fields.get(b"Peer")).replace("/ipfs/", "/p2p/")
         if number == LogOpType.ADD_PEER:
             return LogOp.add_peer(peer)
         if number == LogOpType.RM_PEER:
