@@ -59,7 +59,11 @@ def facts(pairs: Mapping[str, str]) -> None:
 
 
 def table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[str] = (),
+    indent: str = "",
 ) -> None:
     """Print rows under headings, aligned with spaces; columns named in ``right`` end flush."""
     from rich.text import Text
@@ -72,7 +76,7 @@ def table(
             cell.rjust(width) if name in right else cell.ljust(width)
             for name, cell, width in zip(columns, cells, widths, strict=True)
         )
-        return "  ".join(padded).rstrip()
+        return indent + "  ".join(padded).rstrip()
 
     console.print(Text(line([name.upper() for name in columns]), style="bold"))
     for row in rows:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,7 +149,7 @@ class _Demo:
             f"Every file of {root} ({len(paths)}) is pinned under its own CID,\n"
             f"   through all three peers, {_CONNECTIONS} connections each",
         )
-        with self._bar(len(paths)) as (advance, note):
+        with _bar(self.console, len(paths)) as advance:
             load = PinLoad(cluster, _CONNECTIONS, advance)
             begun = trio.current_time()
             async with trio.open_nursery() as nursery:
@@ -155,12 +158,12 @@ class _Demo:
                 before = await leader.status()
                 killed_at = trio.current_time()
                 pid = await leader.kill()
-                note(
+                self._line(
                     f"   [red]killed[/] {leader.name}, the leader, with SIGKILL (pid {pid}), "
                     f"after {len(load.acknowledged)} pins"
                 )
                 successor, new_term = await cluster.leader(within_s=_ELECTION_S, after_term=term)
-                note(f"   [cyan]{successor.name}[/] leads term {new_term}")
+                self._line(f"   [cyan]{successor.name}[/] leads term {new_term}")
             took = trio.current_time() - begun
         self._line(
             f"   nothing could be written for [bold]{load.longest_gap_s(killed_at):.1f} s[/]"
@@ -185,13 +188,7 @@ class _Demo:
         target = status["commit_index"] if status else 0
         started = trio.current_time()
         await dead.start()
-        while await dead.status() is None:
-            cluster.check_running()
-            await trio.sleep(0.02)
-            if trio.current_time() - started > _START_S:
-                from node.cli.demo_cluster import DemoFailed
-
-                raise DemoFailed(f"{dead.name} does not answer {_START_S:g} s after its restart")
+        await cluster.wait_applied(dead, 0, within_s=_START_S)
         answered = trio.current_time()
         await cluster.wait_applied(dead, target, within_s=_CATCH_UP_S)
         caught_up = trio.current_time()
@@ -210,7 +207,7 @@ class _Demo:
             ("peer", "role", "pins", "applied", "digest of the pinset"),
             [
                 (
-                    f"   {peer.name}",
+                    peer.name,
                     status["role"],
                     str(status["pins"]),
                     str(status["applied_index"]),
@@ -219,6 +216,7 @@ class _Demo:
                 for peer, status in zip(cluster.peers, statuses, strict=True)
             ],
             right=("pins", "applied"),
+            indent="   ",
         )
         if len({status["digest"] for status in statuses}) != 1 or statuses[0]["digest"] is None:
             raise DemoFailed("the digests differ: the peers do not agree")
@@ -264,30 +262,15 @@ class _Demo:
     def _line(self, text: str) -> None:
         self.console.print(text)
 
-    def _bar(self, total: int) -> _Bar:
-        return _Bar(self.console, total)
 
+@contextmanager
+def _bar(console: Console, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar where there is a terminal; yields what moves it on by one."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
-class _Bar:
-    """A progress bar where there is a terminal; notes are printed above it, or plainly."""
-
-    def __init__(self, console: Console, total: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
-
-        self._progress = Progress(
-            "   files",
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("", total=total)
-
-    def __enter__(self):  # noqa: ANN204
-        self._progress.start()
-        return (lambda: self._progress.advance(self._task)), self._progress.console.print
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+    columns = ("   files", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task("", total=total)
+        yield partial(progress.advance, task)

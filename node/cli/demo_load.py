@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -67,7 +68,7 @@ class PinLoad:
     def longest_gap_s(self, since_s: float) -> float:
         """Return the longest time without an acknowledgement after ``since_s``."""
         times = [since_s, *(t for t in self.ack_times_s if t > since_s)]
-        return max((b - a for a, b in zip(times, times[1:], strict=False)), default=math.inf)
+        return max((b - a for a, b in pairwise(times)), default=math.inf)
 
     async def _hash(
         self, root: Path, paths: list[Path], send: trio.MemorySendChannel[File]
