@@ -16,7 +16,7 @@ Language: TypeAlias = Literal["go", "python"]
 Launch: TypeAlias = Callable[[str, PeerOptions], Awaitable[PeerProcess]]
 """Starts the peer of a name, whose language is what the name begins with."""
 
-_SLOW: Final = "1200ms"
+_SLOW: Final = "2s"
 _ATTEMPTS: Final = 10
 
 
@@ -66,7 +66,9 @@ async def agree(peers: Sequence[PeerProcess]) -> list[PeerProcess]:
 async def led_by(language: Language, peers: Sequence[PeerProcess]) -> list[PeerProcess]:
     """Have a peer of ``language`` lead; return it, then the others.
 
-    A leader of the other language is paused until somebody takes over.
+    A leader of the other language is paused until somebody takes over. A follower of the
+    other language is started afresh meanwhile: with the old leader in mind it would refuse
+    its vote until it campaigns itself.
     """
     for _ in range(_ATTEMPTS):
         leader, *others = await agree(peers)
@@ -74,10 +76,21 @@ async def led_by(language: Language, peers: Sequence[PeerProcess]) -> list[PeerP
             return [leader, *others]
         leader.pause()
         try:
-            await others[0].wait(leader_is_not=leader.id)
+            wanted, unwanted = _split(language, others)
+            for peer in unwanted:
+                await peer.kill()
+                await peer.start()
+            await wanted[0].wait(leader_is_not=leader.id)
         finally:
             leader.resume()
     raise AssertionError(f"no {language} peer came to lead in {_ATTEMPTS} elections")
+
+
+def _split(
+    language: Language, peers: Sequence[PeerProcess]
+) -> tuple[list[PeerProcess], list[PeerProcess]]:
+    wanted = [peer for peer in peers if language_of(peer) == language]
+    return wanted, [peer for peer in peers if peer not in wanted]
 
 
 async def await_applied(peers: Sequence[PeerProcess], index: int) -> None:
