@@ -13,12 +13,12 @@ from typing import Final
 import trio
 
 from benchmarks.contender import Contender, Figures, Load, Settings, median
-from benchmarks.go_cluster import GO_BOLTDB, GO_IN_MEMORY
 from benchmarks.machine import describe_machine
+from benchmarks.raft_clusters import GO_BOLTDB, GO_IN_MEMORY, PYTHON
 
 _CACHE: Final = Path(__file__).resolve().parents[1] / ".cache"
 """Not /tmp, which may be memory: both sides write to this disk."""
-_CONTENDERS: Final = (GO_BOLTDB,)
+_CONTENDERS: Final = (GO_BOLTDB, PYTHON)
 _LIMITS: Final = (GO_IN_MEMORY,)
 _SECRET: Final = "5a" * 32
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 import trio
 from multiaddr import Multiaddr
@@ -133,12 +134,12 @@ class _Commands:
             in_flight=in_flight,
         )
 
-    async def log_pin(self, pin: dict[str, str]) -> None:
+    async def log_pin(self, pin: dict[str, Any]) -> None:
         if self._server.consensus is None:
             raise CommandFailed("mode raft has no pins")
         await self._server.consensus.log_pin(_pin(pin))
 
-    async def log_unpin(self, pin: dict[str, str]) -> None:
+    async def log_unpin(self, pin: dict[str, Any]) -> None:
         if self._server.consensus is None:
             raise CommandFailed("mode raft has no pins")
         await self._server.consensus.log_unpin(_pin(pin))
@@ -155,8 +156,21 @@ class _Commands:
         }
 
 
-def _pin(fields: dict[str, str]) -> Pin:
-    return Pin.of(parse_cid(fields["cid"]), name=fields.get("name", ""))
+def _pin(fields: dict[str, Any]) -> Pin:
+    """Return the pin of IPFS Cluster's JSON, of which the tests use these fields."""
+    return Pin.of(
+        parse_cid(fields["cid"]),
+        name=fields.get("name", ""),
+        replication_factor_min=fields.get("replication_factor_min", 0),
+        replication_factor_max=fields.get("replication_factor_max", 0),
+        metadata=fields.get("metadata"),
+        timestamp=_unix_ns(fields.get("timestamp")),
+        expire_at=_unix_ns(fields.get("expire_at")),
+    )
+
+
+def _unix_ns(text: str | None) -> int | None:
+    return None if text is None else int(datetime.fromisoformat(text).timestamp()) * 10**9
 
 
 def commands_of(server: Server) -> dict[str, Command]:
