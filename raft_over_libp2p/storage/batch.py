@@ -35,7 +35,6 @@ __all__ = [
     "BATCH_HEADER_BYTES",
     "RECORD_HEADER_BYTES",
     "Batch",
-    "Record",
     "batch_bytes",
     "encode_batch",
     "find_batch_header",
@@ -53,17 +52,6 @@ BATCH_HEADER_BYTES: Final = _HEADER.size + _CRC.size
 RECORD_HEADER_BYTES: Final = _CRC.size + _RECORD.size
 _MAX_PAYLOAD_BYTES: Final = 1 << 30
 """Far above any batch (64 MiB of uncommitted entries), far below what a u32 holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Where one entry is in its file, and what the record's header says of it."""
-
-    offset: int
-    length: int
-    index: int
-    term: int
-    type: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +116,16 @@ def parse_batch(data: bytes, offset: int, seed: int) -> Batch | None:
     return Batch(offset, end, number, first_index, count)
 
 
-def records(data: bytes, batch: Batch) -> Iterator[Record]:
-    """Yield the records of a batch that ``parse_batch`` found in ``data``, in order."""
+def records(data: bytes, batch: Batch) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield offset, length, index, term and type of each record of a batch found in ``data``.
+
+    ``offset`` is the record's; ``length`` that of the entry's bytes in it. In order.
+    """
     offset = batch.offset + BATCH_HEADER_BYTES
+    unpack = _RECORD.unpack_from
     for _ in range(batch.count):
-        length, index, term, entry_type = _RECORD.unpack_from(data, offset + _CRC.size)
-        yield Record(offset, length, index, term, entry_type)
+        length, index, term, entry_type = unpack(data, offset + 4)  # behind the CRC
+        yield offset, length, index, term, entry_type
         offset += RECORD_HEADER_BYTES + length
 
 

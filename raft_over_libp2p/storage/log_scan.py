@@ -4,8 +4,8 @@ What a crash can leave
 ----------------------
 Batch N+1 is written only after the fdatasync of batch N succeeded, and after a failed one
 nothing more is written. So when the power fails, every batch but the last one written is whole
-on the disk, and nothing lies behind the last one but zeros, or what is left of an attempt to
-write that same batch which ran out of space; such an attempt begins at the same byte. Hence:
+on the disk, and nothing lies behind the last one but zeros, or what is left of one attempt to
+write the next which ran out of space (it is zeroed before the next attempt). Hence:
 
 - Bytes that are no whole batch N, with no valid batch header anywhere behind them in their
   segment and nothing in any later segment, are the torn batch N. It was never acknowledged. It
@@ -42,7 +42,6 @@ from raft_over_libp2p.storage.segment import (
     open_segment,
     segment_number,
 )
-from raft_over_libp2p.types import Index
 
 __all__ = ["ScannedLog", "TornBatch", "scan_log"]
 
@@ -116,7 +115,7 @@ def _scan_segment(scan: ScannedLog, segment: Segment, *, is_first: bool) -> None
             raise CorruptLog(scan.torn.path, scan.torn.offset, "a batch behind it is whole")
         _take(scan, segment, data, batch, begins_log=is_first and segment.is_empty)
         offset = segment.end = batch.end
-    if data.count(0, offset) == len(data) - offset:
+    if data[offset:] == bytes(len(data) - offset):
         return
     if scan.torn is not None:
         raise CorruptLog(scan.torn.path, scan.torn.offset, "a later segment is written to")
@@ -142,18 +141,18 @@ def _take(
         raise CorruptLog(
             path, batch.offset, f"entry {batch.first_index} follows entry {index.last}"
         )
-    found = list(records(data, batch))
-    for place, record in enumerate(found):
-        if record.index != batch.first_index + place:
-            raise CorruptLog(path, record.offset, f"entry {record.index} is out of place")
-    index.replace_from(
-        Index(batch.first_index),
-        segment.number,
-        [record.offset for record in found],
-        [record.term for record in found],
-        [record.length for record in found],
-        [record.index for record in found if index.is_configuration(record.type)],
-    )
+    offsets, lengths, terms, configurations = [], [], [], []
+    expected: int = batch.first_index
+    for offset, length, entry_index, term, entry_type in records(data, batch):
+        if entry_index != expected:
+            raise CorruptLog(path, offset, f"entry {entry_index} stands where {expected} belongs")
+        expected += 1
+        offsets.append(offset)
+        lengths.append(length)
+        terms.append(term)
+        if index.is_configuration(entry_type):
+            configurations.append(entry_index)
+    index.replace_from(batch.first_index, segment.number, offsets, terms, lengths, configurations)
     scan.last_batch = batch.number
 
 

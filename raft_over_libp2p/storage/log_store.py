@@ -5,13 +5,13 @@ that begins at an index the log already has voids the entries from there on; so 
 the entries that replace the old ones become durable in one step, or not at all.
 
 Why a truncated entry never comes back. Nothing behind the end of the log is ever valid: the
-end only moves forward, into bytes that are zero, or that a failed attempt at the very next
-batch has left. Truncation adds a batch behind the voided ones; reading the log in order meets
-the voided entries first and the batch that voids them after. For a voided entry to be read as
-live, the voiding batch would have to be missing, but it was synced before ``write`` returned,
-and if it was the torn last one, nobody was told of the truncation. No byte offset is used
-twice by two batches that were both acknowledged, and no segment file is recycled, so no stale
-record can lie where a new one is expected.
+end only moves forward, into bytes that are zero; what an attempt without space has left there
+is zeroed, durably, before the next attempt. Truncation adds a batch behind the voided ones;
+reading the log in order meets the voided entries first and the batch that voids them after. For
+a voided entry to be read as live, the voiding batch would have to be missing, but it was synced
+before ``write`` returned, and if it was the torn last one, nobody was told of the truncation.
+No byte offset is used twice by two batches that were both acknowledged, and no segment file is
+recycled, so no stale record can lie where a new one is expected.
 
 What tells a torn batch from damage is argued in ``log_scan``.
 
@@ -65,7 +65,7 @@ class _Run:
 class SegmentedLog:
     """The ``LogStore`` on disk. One thread writes; another may read what no write touches.
 
-    Opening reads the whole log (about 2 µs an entry), drops a torn last batch (``torn`` tells),
+    Opening reads the whole log (some µs an entry), drops a torn last batch (``torn`` tells),
     and makes the rest durable. ``segment_bytes`` is the size of new segments; a batch that is
     larger gets a segment of its own size.
 
@@ -97,6 +97,7 @@ class SegmentedLog:
         self._spare: Segment | None = None
         self._index = scan.index
         self._last_batch = scan.last_batch
+        self._remains_bytes = 0
         self._is_lost = False
         # Guards the index and the table of segments, for lookups only, never during I/O.
         self._lock = threading.Lock()
@@ -206,6 +207,8 @@ class SegmentedLog:
     # -- inside
 
     def _append_batch(self, first: Index, entries: Sequence[LogEntry]) -> None:
+        if self._remains_bytes:
+            self._clear_remains()
         number = self._last_batch + 1
         size = batch_bytes(entries)
         is_rolling = self._tail.end + size > self._tail.capacity
@@ -213,7 +216,11 @@ class SegmentedLog:
             self._roll(size)
         tail = self._tail
         data, offsets = encode_batch(tail.seed, number, first, entries)
-        tail.file.pwrite(data, tail.end)
+        try:
+            tail.file.pwrite(data, tail.end)
+        except DiskFull:
+            self._remains_bytes = size
+            raise
         tail.file.fdatasync()
         is_configuration = self._index.is_configuration
         with self._lock:
@@ -230,10 +237,16 @@ class SegmentedLog:
         if is_rolling:
             self._prepare_spare()
 
-    def _roll(self, needed: int) -> None:
-        """Go on in the next segment. There is no way back, also when the write there then fails:
-        what it leaves in the new segment must stay at the end of the log.
+    def _clear_remains(self) -> None:
+        """Zero what an attempt without space left, durably, before anything else is written:
+        remains that have a batch behind them, here or in a later segment, would read as damage.
         """
+        self._tail.file.pwrite(bytes(self._remains_bytes), self._tail.end)
+        self._tail.file.fdatasync()
+        self._remains_bytes = 0
+
+    def _roll(self, needed: int) -> None:
+        """Go on in the next segment; there is no way back, also when the write there then fails."""
         needed += SEGMENT_HEADER_BYTES
         segment = self._spare
         if segment is None:

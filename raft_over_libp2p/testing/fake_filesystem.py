@@ -133,7 +133,7 @@ class FakeFileSystem:
 
     ``capacity_bytes`` bounds the sum of all file sizes (DiskFull beyond it). Writes, syncs of
     files and syncs of directories are counted; the one whose number is in ``failing_writes``
-    fails with EIO, in ``full_writes`` writes ``partial_bytes`` and finds no space, in
+    fails with EIO, in ``full_writes`` writes ``partial_bytes`` (never all) and finds no space, in
     ``failing_syncs`` or ``failing_directory_syncs`` with EIO. ``after_change`` is called after
     every change and sync, so that a test can look at the crashes possible at each moment.
     """
@@ -362,7 +362,8 @@ class FakeFileSystem:
         if self.writes in self.failing_writes:
             raise DurabilityLost("cannot write: injected")
         if self.writes in self.full_writes:
-            self._change(inode, _Write(offset, bytes(data[: self.partial_bytes])))
+            part = data[: min(self.partial_bytes, len(data) - 1)]
+            self._change(inode, _Write(offset, bytes(part)))
             raise DiskFull("no space to write: injected")
         self._charge(inode, offset + len(data))
         self._change(inode, _Write(offset, bytes(data)))

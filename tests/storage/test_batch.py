@@ -34,7 +34,7 @@ def test_what_is_encoded_is_found_again(first: int, payloads: list[bytes]) -> No
         batch.end,
     )
     assert [(6 + at, e.index, e.term) for at, e in zip(offsets, made, strict=True)] == [
-        (r.offset, r.index, r.term) for r in records(b"before" + data, batch)
+        (offset, index, term) for offset, _, index, term, _ in records(b"before" + data, batch)
     ]
 
 

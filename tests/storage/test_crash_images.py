@@ -73,16 +73,36 @@ def restarts(world: CrashWorld) -> None:
 def no_space(world: CrashWorld) -> None:
     """Attempts that leave a part behind, then one that succeeds over the remains."""
     world.append(2, 1)
-    for partial, count in ((60, 3), (200, 9)):  # the second begins a new segment
+    # The second attempt begins a new segment, and leaves its remains there.
+    for partial, count in ((60, 3), (150, 9)):
         world.fs.full_writes, world.fs.partial_bytes = {world.fs.writes + 1}, partial
         world.append(count, 2)
         world.append(1, 3)
 
 
-WORKLOADS = (appends, truncations, votes, segment_changes, prefix_removals, restarts, no_space)
+def no_space_then_a_new_segment(world: CrashWorld) -> None:
+    """Remains at the end of a segment, and the next batch goes to the next one."""
+    world.append(1, 1)
+    world.fs.full_writes, world.fs.partial_bytes = {world.fs.writes + 1}, 300
+    world.append(3, 2)
+    world.append(9, 3)
+    world.restart()
+
+
+WORKLOADS = (
+    appends,
+    truncations,
+    votes,
+    segment_changes,
+    prefix_removals,
+    restarts,
+    no_space,
+    no_space_then_a_new_segment,
+)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda each: each.__name__)
 def test_every_crash_leaves_the_old_or_the_new(workload: Any, record_property: Any) -> None:
     world = CrashWorld()
@@ -187,6 +207,10 @@ def _batch_checksum_not_checked(_: CrashWorld, patch: pytest.MonkeyPatch) -> Non
     patch.setattr(batch, "crc32", lambda data, seed=None: 0 if seed is None else real(data, seed))
 
 
+def _remains_stay(_: CrashWorld, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SegmentedLog, "_clear_remains", lambda _: None)
+
+
 def _unlinks_synced_together(_: CrashWorld, patch: pytest.MonkeyPatch) -> None:
     def remove(self: Any, upto: int) -> Index:
         for number in sorted(self._segments):
@@ -244,6 +268,7 @@ FAULTS = (
     (_ack_before_sync, appends),
     (_directory_not_synced, segment_changes),
     (_batch_checksum_not_checked, segment_changes),
+    (_remains_stay, no_space_then_a_new_segment),
     (_unlinks_synced_together, prefix_removals),
     (_truncation_in_memory_only, truncations),
     (_term_and_vote_in_two_writes, votes),

@@ -118,5 +118,5 @@ class LogMachine(RuleBasedStateMachine):
         )
 
 
-LogMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+LogMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestLogMachine = LogMachine.TestCase
