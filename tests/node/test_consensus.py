@@ -77,17 +77,19 @@ class World:
         return [peer for peer in self.peers.values() if peer is not self.leader]
 
 
-@pytest.fixture
-async def world(nursery: trio.Nursery, autojump_clock) -> World:
+@asynccontextmanager
+async def a_world() -> AsyncIterator[World]:
     disks = {peer: FakeFileSystem() for peer in PEERS}
     for disk in disks.values():
         disk.mkdir("/peer")
-    return World(MemoryNetwork(delay_s=0.001), MemorySwarm(nursery), disks, {})
+    async with trio.open_nursery() as nursery:
+        yield World(MemoryNetwork(delay_s=0.001), MemorySwarm(nursery), disks, {})
 
 
-@pytest.fixture
-async def three(world: World) -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack:
+@asynccontextmanager
+async def three_peers() -> AsyncIterator[World]:
+    """Three peers that are ready."""
+    async with a_world() as world, AsyncExitStack() as stack:
         for peer in PEERS:
             await stack.enter_async_context(world.peer(peer))
         for consensus in world.peers.values():
@@ -102,94 +104,109 @@ async def leaderless(peer: Consensus) -> None:
             await peer._open_oplog().raft.changed()
 
 
-async def test_ready_may_be_awaited_many_times(three: World) -> None:
-    await three.leader.ready(timeout_s=1)
-    await three.leader.ready(timeout_s=1)
+async def test_ready_may_be_awaited_many_times(autojump_clock) -> None:
+    async with three_peers() as three:
+        await three.leader.ready(timeout_s=1)
+        await three.leader.ready(timeout_s=1)
 
-    assert three.leader.peer_id == three.leader.leader()
-
-
-async def test_all_peers_name_the_same_leader_and_members(three: World) -> None:
-    assert {three.leader.peer_id} == {peer.leader() for peer in three.peers.values()}
-    assert [sorted(PEERS)] * 3 == [peer.peers() for peer in three.peers.values()]
+        assert three.leader.peer_id == three.leader.leader()
 
 
-async def test_a_pin_logged_at_any_peer_is_in_every_state(three: World) -> None:
-    for number, peer in enumerate(three.peers.values()):
-        await peer.log_pin(pin(str(number)))
-    for peer in three.peers.values():
-        await peer.wait_for_sync()
-
-    expected = sorted(pin(str(number)).cid for number in range(3))
-    with trio.fail_after(30):
-        while any(len(peer.state()) < 3 for peer in three.peers.values()):
-            await trio.testing.wait_all_tasks_blocked(0.01)
-
-    assert [expected] * 3 == [[p.cid for p in peer.state().list()] for peer in three.peers.values()]
+async def test_all_peers_name_the_same_leader_and_members(autojump_clock) -> None:
+    async with three_peers() as three:
+        assert {three.leader.peer_id} == {peer.leader() for peer in three.peers.values()}
+        assert [sorted(PEERS)] * 3 == [peer.peers() for peer in three.peers.values()]
 
 
-async def test_an_unpin_at_a_follower_removes_the_pin(three: World) -> None:
-    follower = three.followers[0]
-    await follower.log_pin(pin("a"))
+async def test_a_pin_logged_at_any_peer_is_in_every_state(autojump_clock) -> None:
+    async with three_peers() as three:
+        for number, peer in enumerate(three.peers.values()):
+            await peer.log_pin(pin(str(number)))
+        for peer in three.peers.values():
+            await peer.wait_for_sync()
 
-    await follower.log_unpin(pin("a"))
+        expected = sorted(pin(str(number)).cid for number in range(3))
+        with trio.fail_after(30):
+            for peer in three.peers.values():
+                while len(peer.state()) < 3:
+                    await peer._open_oplog().raft.changed()
 
-    assert 0 == len(three.leader.state())
-
-
-async def test_before_the_first_pin_there_is_no_state(three: World) -> None:
-    with pytest.raises(NoState):
-        three.leader.state()
-
-
-async def test_a_linearizable_state_holds_what_was_acknowledged_before(three: World) -> None:
-    await three.followers[0].log_pin(pin("a"))
-
-    assert pin("a").cid in await three.leader.linearizable_state()
+        assert [expected] * 3 == [
+            [p.cid for p in peer.state().list()] for peer in three.peers.values()
+        ]
 
 
-async def test_a_linearizable_state_is_the_leaders_to_give(three: World) -> None:
-    with pytest.raises(NotLeader) as caught:
-        await three.followers[0].linearizable_state()
+async def test_an_unpin_at_a_follower_removes_the_pin(autojump_clock) -> None:
+    async with three_peers() as three:
+        follower = three.followers[0]
+        await follower.log_pin(pin("a"))
 
-    assert str(three.leader.peer_id) == caught.value.leader
+        await follower.log_unpin(pin("a"))
 
-
-async def test_a_write_goes_on_when_its_leader_dies(three: World) -> None:
-    dead, follower = three.leader, three.followers[0]
-    three.cut_off(dead.peer_id)
-
-    await follower.log_pin(pin("a"))
-
-    assert pin("a").cid in follower.state() or follower.leader() != dead.peer_id
+        assert 0 == len(three.leader.state())
 
 
-async def test_a_write_without_a_quorum_names_the_unreachable_voters_in_time(three: World) -> None:
-    survivor = three.followers[0]
-    others = {str(peer) for peer in PEERS if peer != survivor.peer_id}
-    for peer in PEERS:
-        if peer != survivor.peer_id:
-            three.cut_off(peer)
-    await leaderless(survivor)
-    started = trio.current_time()
-
-    with pytest.raises(NoLeader) as caught:
-        await survivor.log_pin(pin("a"), timeout_s=8)
-
-    assert trio.current_time() - started < 8.1
-    assert others == set(caught.value.unreachable)
+async def test_before_the_first_pin_there_is_no_state(autojump_clock) -> None:
+    async with three_peers() as three:
+        with pytest.raises(NoState):
+            three.leader.state()
 
 
-async def test_a_leader_that_lost_its_quorum_answers_unknown(three: World) -> None:
-    leader = three.leader
-    three.cut_off(leader.peer_id)
+async def test_a_linearizable_state_holds_what_was_acknowledged_before(autojump_clock) -> None:
+    async with three_peers() as three:
+        await three.followers[0].log_pin(pin("a"))
 
-    with pytest.raises(OutcomeUnknown):
-        await leader.log_pin(pin("a"), timeout_s=8)
+        assert pin("a").cid in await three.leader.linearizable_state()
 
 
-async def test_a_follower_without_a_client_refuses_to_forward(world: World) -> None:
-    async with AsyncExitStack() as stack:
+async def test_a_linearizable_state_is_the_leaders_to_give(autojump_clock) -> None:
+    async with three_peers() as three:
+        with pytest.raises(NotLeader) as caught:
+            await three.followers[0].linearizable_state()
+
+        assert str(three.leader.peer_id) == caught.value.leader
+
+
+async def test_a_write_goes_on_when_its_leader_dies(autojump_clock) -> None:
+    async with three_peers() as three:
+        dead, follower = three.leader, three.followers[0]
+        three.cut_off(dead.peer_id)
+
+        await follower.log_pin(pin("a"))
+
+        assert pin("a").cid in follower.state() or follower.leader() != dead.peer_id
+
+
+async def test_a_write_without_a_quorum_names_the_unreachable_voters_in_time(
+    autojump_clock,
+) -> None:
+    async with three_peers() as three:
+        survivor = three.followers[0]
+        others = {str(peer) for peer in PEERS if peer != survivor.peer_id}
+        for peer in PEERS:
+            if peer != survivor.peer_id:
+                three.cut_off(peer)
+        await leaderless(survivor)
+        started = trio.current_time()
+
+        with pytest.raises(NoLeader) as caught:
+            await survivor.log_pin(pin("a"), timeout_s=8)
+
+        assert trio.current_time() - started < 8.1
+        assert others == set(caught.value.unreachable)
+
+
+async def test_a_leader_that_lost_its_quorum_answers_unknown(autojump_clock) -> None:
+    async with three_peers() as three:
+        leader = three.leader
+        three.cut_off(leader.peer_id)
+
+        with pytest.raises(OutcomeUnknown):
+            await leader.log_pin(pin("a"), timeout_s=8)
+
+
+async def test_a_follower_without_a_client_refuses_to_forward(autojump_clock) -> None:
+    async with a_world() as world, AsyncExitStack() as stack:
         for peer in PEERS:
             await stack.enter_async_context(world.peer(peer))
         for consensus in world.peers.values():
@@ -201,35 +218,38 @@ async def test_a_follower_without_a_client_refuses_to_forward(world: World) -> N
             await follower.log_pin(pin("a"))
 
 
-async def test_a_call_passed_on_by_the_presumed_leader_is_not_passed_back(three: World) -> None:
-    follower = three.followers[0]
+async def test_a_call_passed_on_by_the_presumed_leader_is_not_passed_back(autojump_clock) -> None:
+    async with three_peers() as three:
+        follower = three.followers[0]
 
-    with pytest.raises(NoLeader):
-        await follower.log_pin(pin("a"), timeout_s=1, forwarded_by=three.leader.peer_id)
-
-
-async def test_shutdown_is_permanent_and_may_be_repeated(three: World) -> None:
-    follower = three.followers[0]
-    await follower.shutdown()
-    await follower.shutdown()
-
-    with pytest.raises(ProposalRefused, match="shut down"):
-        await follower.log_pin(pin("a"))
-    with pytest.raises(ProposalRefused, match="shut down"):
-        follower.state()
+        with pytest.raises(NoLeader):
+            await follower.log_pin(pin("a"), timeout_s=1, forwarded_by=three.leader.peer_id)
 
 
-async def test_the_others_go_on_after_one_shuts_down(three: World) -> None:
-    gone, rest = three.followers[0], [three.leader, three.followers[1]]
-    await gone.shutdown()
+async def test_shutdown_is_permanent_and_may_be_repeated(autojump_clock) -> None:
+    async with three_peers() as three:
+        follower = three.followers[0]
+        await follower.shutdown()
+        await follower.shutdown()
 
-    await rest[1].log_pin(pin("a"))
+        with pytest.raises(ProposalRefused, match="shut down"):
+            await follower.log_pin(pin("a"))
+        with pytest.raises(ProposalRefused, match="shut down"):
+            follower.state()
 
-    assert pin("a").cid in rest[0].state()
+
+async def test_the_others_go_on_after_one_shuts_down(autojump_clock) -> None:
+    async with three_peers() as three:
+        gone, rest = three.followers[0], [three.leader, three.followers[1]]
+        await gone.shutdown()
+
+        await rest[1].log_pin(pin("a"))
+
+        assert pin("a").cid in rest[0].state()
 
 
-async def test_a_restarted_peer_has_the_agreed_state_again(world: World) -> None:
-    async with AsyncExitStack() as stack:
+async def test_a_restarted_peer_has_the_agreed_state_again(autojump_clock) -> None:
+    async with a_world() as world, AsyncExitStack() as stack:
         for peer in PEERS[:2]:
             await stack.enter_async_context(world.peer(peer))
         async with world.peer(PEERS[2]) as third:
