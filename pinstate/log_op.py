@@ -15,6 +15,7 @@ from pinstate import go_msgpack, pin_msgpack
 from pinstate.cid import identity_multiaddr_cid, multiaddr_of_identity_cid
 from pinstate.errors import MalformedOperation
 from pinstate.pin import Pin
+from pinstate.pin_protobuf import encode_pin
 
 __all__ = ["LogOp", "LogOpType", "OpCodec"]
 
@@ -130,7 +131,15 @@ class OpCodec:
     __slots__ = ()
 
     def encode(self, op: LogOp) -> bytes:
-        """Return what a leader writes: :meth:`LogOp.explicit_form`."""
+        """Return what a leader writes: :meth:`LogOp.explicit_form`.
+
+        Raises:
+            UnstorablePin: a pin that no state can hold. In the log it would make the state of
+                every Go peer inconsistent.
+
+        """
+        if op.type == LogOpType.PIN:
+            encode_pin(op.subject)
         return op.explicit_form()
 
     def decode(self, data: bytes) -> LogOp:

@@ -52,7 +52,9 @@ def test_repr_hides_the_secret() -> None:
     assert repr(ClusterSecret(SECRET)) == "ClusterSecret(<hidden>)" == str(ClusterSecret(SECRET))
 
 
-@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy, vars])
+@pytest.mark.parametrize(
+    "way", [pickle.dumps, copy.copy, copy.deepcopy, vars, ClusterSecret.__getstate__]
+)
 def test_a_secret_is_not_pickled_copied_or_listed(way: object) -> None:
     with pytest.raises(TypeError):
         way(ClusterSecret(SECRET))  # type: ignore[operator]

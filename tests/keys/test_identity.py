@@ -254,6 +254,15 @@ def locals_of_keys(error: BaseException) -> str:
 BAD_KEY = b"\x08\x01\x12\x40" + SEED + bytes(32)
 
 
+def test_the_state_of_an_identity_is_not_handed_out() -> None:
+    with pytest.raises(TypeError):
+        Identity.from_seed(SEED).__getstate__()
+
+
+def test_equal_identities_are_one_in_a_set() -> None:
+    assert len({Identity.from_seed(SEED), Identity.from_seed(SEED)}) == 1
+
+
 def test_a_refused_file_shows_no_key_in_the_frames_of_this_package(go_file: Path) -> None:
     go_file.write_text(json_with(BAD_KEY))
     with pytest.raises(InvalidIdentity) as caught:

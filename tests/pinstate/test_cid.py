@@ -110,6 +110,7 @@ def test_the_undefined_cid_has_gos_text() -> None:
         ("f0", "odd number"),
         ("f0x", "base16 has no 'x'"),
         ("ba", "this many digits"),
+        ("baaa", "this many digits"),
         ("k_1", "base36 has no '_'"),
         ("v-", "base32hex has no '-'"),
         ("m-", "base64 has no '-'"),
