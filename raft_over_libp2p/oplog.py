@@ -29,7 +29,13 @@ class State(Protocol[_OpT_contra]):
     """An immutable value that operations turn into another (go-libp2p-consensus ``State``)."""
 
     def apply(self, ops: Sequence[_OpT_contra]) -> Self:
-        """Return the state after ``ops``, in order; deterministic, and it never fails."""
+        """Return the state after ``ops``, in order; deterministic.
+
+        Raises:
+            ValueError: an operation cannot be applied, and none was. The others are then
+                applied one by one, and the state is inconsistent.
+
+        """
         ...
 
     def merge(self, payload: bytes) -> Self:
@@ -74,25 +80,40 @@ class _OpFSM(Generic[StateT, OpT]):
     def apply(self, entries: Sequence[LogEntry]) -> Sequence[StateT]:
         decode = self._codec.decode
         ops: list[OpT] = []
+        decoded: list[LogEntry] = []
         for entry in entries:
             try:
                 ops.append(decode(entry.data))
+                decoded.append(entry)
             except ValueError:
-                self.state = self.state.apply(ops)
-                ops = []
+                self._apply(ops, decoded)
+                ops, decoded = [], []
                 self._merge(entry)
-        self.state = self.state.apply(ops)
+        self._apply(ops, decoded)
         self.is_agreed = True
         return [self.state] * len(entries)
+
+    def _apply(self, ops: Sequence[OpT], entries: Sequence[LogEntry]) -> None:
+        try:
+            self.state = self.state.apply(ops)
+        except ValueError:
+            for op, entry in zip(ops, entries, strict=True):
+                try:
+                    self.state = self.state.apply([op])
+                except ValueError:
+                    self._mark_inconsistent(entry)
 
     def _merge(self, entry: LogEntry) -> None:
         try:
             self.state = self.state.merge(entry.data)
         except ValueError:
-            if self.inconsistent_since is None:
-                self.inconsistent_since = entry.index
+            self._mark_inconsistent(entry)
         else:
             self.inconsistent_since = None
+
+    def _mark_inconsistent(self, entry: LogEntry) -> None:
+        if self.inconsistent_since is None:
+            self.inconsistent_since = entry.index
 
 
 class OpLog(Generic[StateT, OpT]):

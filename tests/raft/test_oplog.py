@@ -19,11 +19,13 @@ from tests.raft.cluster import IDS, Node
 
 @dataclass(frozen=True)
 class Total:
-    """A sum; a rollback entry ``=N`` sets it."""
+    """A sum that takes no 13; a rollback entry ``=N`` sets it."""
 
     value: int = 0
 
     def apply(self, ops: Sequence[int]) -> Total:
+        if 13 in ops:
+            raise ValueError(13)
         return Total(self.value + sum(ops))
 
     def merge(self, payload: bytes) -> Total:
@@ -101,6 +103,21 @@ async def test_operations_are_applied_while_the_state_is_inconsistent(autojump_c
         await log.commit_op(5, timeout_s=5)
 
         assert Total(105) == log.log_head()
+
+
+async def test_an_operation_the_state_cannot_take_makes_it_inconsistent(autojump_clock) -> None:
+    async with single() as log:
+        await log.raft.apply_many([b"1", b"13", b"2"], timeout_s=5)
+
+        with pytest.raises(InconsistentState, match="entry 4"):
+            log.log_head()
+
+
+async def test_the_operations_beside_one_the_state_cannot_take_are_applied(autojump_clock) -> None:
+    async with single() as log:
+        await log.raft.apply_many([b"1", b"13", b"2"], timeout_s=5)
+
+        assert Total(3) == log._fsm.state
 
 
 async def test_a_rollback_entry_ends_an_inconsistency(autojump_clock) -> None:
