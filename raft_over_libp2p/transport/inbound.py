@@ -20,6 +20,7 @@ from raft_over_libp2p.core.events import RequestReceived
 from raft_over_libp2p.core.messages import (
     ErrorResponse,
     InstallSnapshotRequest,
+    InstallSnapshotResponse,
     Request,
     Response,
 )
@@ -33,7 +34,7 @@ from raft_over_libp2p.errors import (
 from raft_over_libp2p.transport.authorise import authorise
 from raft_over_libp2p.transport.interface import Deliver
 from raft_over_libp2p.transport.streams import RaftStream, StreamBroken
-from raft_over_libp2p.types import CallID, ServerID
+from raft_over_libp2p.types import CallID, ServerID, Term
 from raft_over_libp2p.wire.framing import DecodedRequest, RequestReader
 from raft_over_libp2p.wire.header import check_snapshot_version
 from raft_over_libp2p.wire.responses import encode_response
@@ -125,10 +126,10 @@ class Inbound:
             self._deliver(RequestReceived(slot.call, stream.peer, request))
         return slot
 
-    def refusal(self, response: Response) -> _Owed:
-        """Return a reply that the core is not asked for."""
+    def refusal(self, reply: bytes) -> _Owed:
+        """Return the place of a ``reply`` that the core is not asked for."""
         self._last_call += 1
-        return _Owed(CallID(self._last_call), encode_response(response, self.local_id))
+        return _Owed(CallID(self._last_call), reply)
 
     def forget(self, slots: Iterable[_Owed]) -> None:
         """Expect no reply to ``slots`` any more."""
@@ -224,9 +225,10 @@ class _ServedStream:
                 frame_began = trio.current_time()
             self._charge(reader.buffered_bytes)
             for message in messages:
-                if isinstance(message.request, InstallSnapshotRequest):
-                    data = await self._drain(message.request, reader.take_remainder())
-                await self._take(message)
+                data = await self._take(message, reader)
+            if reader.failure is not None:
+                # Good requests came before it in the same bytes; nothing after it will.
+                raise reader.failure
         if reader.buffered_bytes:
             # Also how the death of a connection looks (trap 9).
             raise MalformedMessage("the stream ended inside a message")
@@ -247,20 +249,37 @@ class _ServedStream:
             "a message came slower than allowed" if buffered_bytes else "the stream was silent"
         )
 
-    async def _take(self, message: DecodedRequest) -> None:
+    async def _take(self, message: DecodedRequest, reader: RequestReader) -> bytes:
+        """Deliver ``message``, or refuse it; return what was read beyond its snapshot."""
         while len(self._owed) >= limits.MAX_PENDING_REPLIES_PER_STREAM:
             self._wake_reader = trio.Event()
             await self._wake_reader.wait()
+        request, refusal, beyond = message.request, b"", b""
         try:
-            request = authorise(self.peer, message.header, message.request)
-            if isinstance(request, InstallSnapshotRequest):
-                check_snapshot_version(request)
+            request = authorise(self.peer, message.header, request)
         except UnsupportedVersion as error:
-            # Go's answer to it: the text, and no struct; the stream stays of use.
-            self._owed.append(self._owner.refusal(ErrorResponse(error=str(error))))
+            # Go's answers to wrong versions; the stream stays of use after them.
+            refusal = self._encoded(ErrorResponse(error=str(error)))
+        if isinstance(request, InstallSnapshotRequest):
+            beyond = await self._drain(request, reader.take_remainder())
+            refusal = refusal or self._refused_snapshot(request)
+        if refusal:
+            self._owed.append(self._owner.refusal(refusal))
             self.flush()
-            return
-        self._owed.append(self._owner.deliver(self, request))
+        else:
+            self._owed.append(self._owner.deliver(self, request))
+        return beyond
+
+    def _refused_snapshot(self, request: InstallSnapshotRequest) -> bytes:
+        try:
+            check_snapshot_version(request)
+        except UnsupportedVersion as error:
+            response = InstallSnapshotResponse(term=Term(0), success=False)
+            return self._encoded(response, error=str(error))
+        return b""
+
+    def _encoded(self, response: Response, *, error: str = "") -> bytes:
+        return encode_response(response, self._owner.local_id, error=error)
 
     async def _drain(self, request: InstallSnapshotRequest, begun: bytes) -> bytes:
         """Read the snapshot's bytes away; return what follows them.

@@ -1,0 +1,245 @@
+"""Calls to peers that are slow, silent, wrong or gone; on our host and on a stock one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+import trio
+from libp2p import new_host
+from libp2p.abc import IHost, INetStream
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.peer.peerinfo import PeerInfo
+
+from keys.cluster_secret import ClusterSecret
+from keys.identity import Identity
+from node.swarm.host import PeerSwarm, open_swarm
+from raft_over_libp2p import limits
+from raft_over_libp2p.core.events import (
+    CallFailed,
+    PeerConnected,
+    RequestReceived,
+    ResponseReceived,
+)
+from raft_over_libp2p.transport import outbound
+from raft_over_libp2p.transport.libp2p_transport import Libp2pTransport
+from raft_over_libp2p.transport.streams import RAFT_PROTOCOL, Door, StreamBroken
+from raft_over_libp2p.transport.timing import TransportTiming
+from raft_over_libp2p.types import CallID, ServerID
+from raft_over_libp2p.wire.responses import encode_response
+from tests.transport.contract import (
+    PATIENT,
+    SHORT,
+    Server,
+    accepted,
+    append,
+    heartbeat,
+    serving,
+    vote,
+)
+from tests.transport.test_libp2p_transport import LOOPBACK, pair, server
+
+
+@asynccontextmanager
+async def against(
+    handler: Callable[[INetStream], object] | None, timing: TransportTiming
+) -> AsyncIterator[tuple[Server, PeerSwarm]]:
+    """A server that calls a peer whose streams ``handler`` serves."""
+    async with (
+        open_swarm(Identity.generate(), None, [LOOPBACK]) as calling,
+        open_swarm(Identity.generate(), None, [LOOPBACK]) as called,
+    ):
+        if handler is not None:
+            called.host.set_stream_handler(RAFT_PROTOCOL, handler)
+        calling.book.set(called.host.get_id(), called.listen_addrs)
+        async with server(calling, timing) as a:
+            yield a, called
+
+
+def id_of(swarm: PeerSwarm) -> ServerID:
+    return ServerID(str(swarm.peer_id))
+
+
+async def test_an_answer_that_is_none_fails_the_call() -> None:
+    async def talk_nonsense(stream: INetStream) -> None:
+        await stream.read(1)
+        await stream.write(b"\xc1\xc1\xc1")
+        await stream.read(1)
+
+    async with against(talk_nonsense, PATIENT) as (a, called):
+        a.call(1, id_of(called), vote(a))
+        failed = await a.inbox.outcome()
+
+        assert isinstance(failed, CallFailed)
+        assert "answer is not one" in failed.reason
+
+
+async def test_a_stream_closed_without_an_answer_fails_the_call() -> None:
+    """How a Go peer without pre-vote answers one."""
+
+    async def hang_up(stream: INetStream) -> None:
+        await stream.read(1)
+        await stream.close()
+
+    async with against(hang_up, PATIENT) as (a, called):
+        a.call(1, id_of(called), vote(a))
+        failed = await a.inbox.outcome()
+
+        assert failed == CallFailed(CallID(1), "the peer closed the stream without an answer")
+
+
+async def test_a_peer_without_raft_is_named_as_such() -> None:
+    async with against(None, PATIENT) as (a, called):
+        a.call(1, id_of(called), vote(a))
+        failed = await a.inbox.outcome()
+
+        assert isinstance(failed, CallFailed)
+        assert "no Raft stream" in failed.reason
+
+
+async def test_a_silent_peer_is_disconnected() -> None:
+    """Trap 8: py-libp2p keeps a frozen peer's connection for ever."""
+
+    async def say_nothing(stream: INetStream) -> None:
+        await trio.sleep_forever()
+
+    timing = replace(SHORT, silence_s=0.3)
+    async with against(say_nothing, timing) as (a, called):
+        a.transport.set_members([a.id, id_of(called)])
+        await a.inbox.next(PeerConnected)
+        a.call(1, id_of(called), vote(a))
+        failed = await a.inbox.outcome()
+
+        assert isinstance(failed, CallFailed)
+        # It redials a peer that accepts connections, and says so.
+        assert await a.inbox.next(PeerConnected) == PeerConnected(id_of(called))
+
+
+async def test_a_peer_that_does_not_read_holds_neither_the_caller_nor_its_heartbeats() -> None:
+    """Mixed-cluster rule 17, as caller: a jammed append stream and a heartbeat beside it."""
+    jammed = trio.Event()
+
+    async def serve(stream: INetStream) -> None:
+        if len(await stream.read(4096)) > 1000:
+            jammed.set()
+            await trio.sleep_forever()
+        await stream.write(encode_response(accepted(), ServerID("x")))
+        await stream.read(1)
+
+    async with against(serve, PATIENT) as (a, called):
+        a.call(1, id_of(called), append(a, size=limits.MAX_ENTRY_DATA_BYTES))
+        await jammed.wait()
+        with trio.fail_after(3):
+            a.call(2, id_of(called), heartbeat(a))
+
+            assert (await a.inbox.outcome()).call == 2
+
+
+async def test_a_full_queue_fails_calls_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbound, "MAX_WRITER_QUEUE_BYTES", 1000)
+    async with pair(PATIENT) as (a, b):
+        a.call(1, b, append(a, size=500))
+        a.call(2, b, append(a, size=600))
+
+        failed = a.inbox.rest()
+        assert [CallID(2)] == [event.call for event in failed if isinstance(event, CallFailed)]
+        assert (await b.inbox.next(RequestReceived)).request == append(a, size=500)
+
+
+async def test_an_unreachable_member_is_shown_with_the_reason() -> None:
+    async with open_swarm(Identity.generate(), None, [LOOPBACK]) as swarm:
+        gone = Identity.generate()
+        async with open_swarm(gone, None, [LOOPBACK]) as other:
+            swarm.book.set(other.host.get_id(), other.listen_addrs)
+        async with server(swarm, SHORT) as a:
+            peer = ServerID(str(gone.peer_id))
+            a.transport.set_members([a.id, peer])
+            with trio.fail_after(5):
+                while "refused" not in a.transport.links()[peer].last_error:
+                    await trio.lowlevel.checkpoint()
+
+            assert not a.transport.links()[peer].is_connected
+
+
+async def test_a_member_with_another_secret_is_shown_with_the_reason() -> None:
+    async with (
+        open_swarm(Identity.generate(), ClusterSecret.generate(), [LOOPBACK]) as one,
+        open_swarm(Identity.generate(), ClusterSecret.generate(), [LOOPBACK]) as two,
+    ):
+        one.book.set(two.host.get_id(), two.listen_addrs)
+        async with server(one, SHORT) as a:
+            a.call(1, id_of(two), vote(a))
+            failed = await a.inbox.outcome()
+
+            assert isinstance(failed, CallFailed)
+            assert "same cluster secret" in failed.reason
+
+
+async def test_a_member_that_comes_back_is_connected_to_again() -> None:
+    identity = Identity.generate()
+    async with open_swarm(Identity.generate(), None, [LOOPBACK]) as one:
+        async with open_swarm(identity, None, [LOOPBACK]) as two:
+            address = two.listen_addrs
+            one.book.set(two.host.get_id(), address)
+            async with server(one, SHORT) as a:
+                a.transport.set_members([a.id, id_of(two)])
+                await a.inbox.next(PeerConnected)
+        async with server(one, SHORT) as a:
+            a.transport.set_members([a.id, id_of(two)])
+            async with open_swarm(identity, None, address) as again, server(again, SHORT) as b:
+                await a.inbox.next(PeerConnected)
+                a.call(1, b, vote(a))
+
+                assert await b.inbox.next(RequestReceived)
+
+
+@asynccontextmanager
+async def stock_host() -> AsyncIterator[IHost]:
+    host = new_host(key_pair=create_new_key_pair(), listen_addrs=[LOOPBACK])
+    async with host.run(listen_addrs=[LOOPBACK]):
+        try:
+            yield host
+        finally:
+            # A stock host that is cancelled leaves the sockets it dialled open.
+            with trio.CancelScope(shield=True):
+                for peer in list(host.get_connected_peers()):
+                    await host.disconnect(peer)
+
+
+async def test_an_embedders_own_host_serves_and_calls() -> None:
+    """Any py-libp2p host will do; the addresses are in its peerstore."""
+    async with stock_host() as one, stock_host() as two:
+        one.get_peerstore().add_addrs(two.get_id(), two.get_addrs(), 3600)
+        transports = Libp2pTransport(one, PATIENT), Libp2pTransport(two, PATIENT)
+        async with (
+            serving(transports[0].server_id, transports[0]) as a,
+            serving(transports[1].server_id, transports[1]) as b,
+        ):
+            a.call(1, b, append(a))
+            received = await b.inbox.next(RequestReceived)
+            b.reply(received.call, accepted())
+
+            assert await a.inbox.outcome() == ResponseReceived(CallID(1), accepted())
+
+
+async def test_on_a_stock_host_a_stuck_write_ends_the_connection() -> None:
+    """Trap 2: what a cancelled write leaves there poisons all streams of the connection."""
+
+    async def never_read(stream: INetStream) -> None:
+        await trio.sleep_forever()
+
+    async with stock_host() as one, stock_host() as two, trio.open_nursery() as nursery:
+        two.set_stream_handler(RAFT_PROTOCOL, never_read)
+        await one.connect(PeerInfo(two.get_id(), two.get_addrs()))
+        door = Door(one)
+        door.open_to(nursery, lambda _: None)
+        stream = await door.open_stream(ServerID(str(two.get_id())), 5)
+        with pytest.raises(StreamBroken, match="took no bytes"):
+            await stream.write(bytes(8 * limits.MIB), 0.2)
+        with trio.fail_after(5):
+            while one.get_network().get_connections(two.get_id()):
+                await trio.lowlevel.checkpoint()
+        door.close()
+        nursery.cancel_scope.cancel()
