@@ -11,6 +11,7 @@ from raft_over_libp2p.core.messages import (
     RequestPreVoteRequest,
     RequestVoteRequest,
     RequestVoteResponse,
+    TimeoutNowRequest,
 )
 from raft_over_libp2p.core.ready import HardState, ReadRefused, ReadState, Role
 from raft_over_libp2p.errors import LocalProtocolError, NotLeader
@@ -118,13 +119,15 @@ class TestRule5ConfirmingARead:
         assert solo.reads == []
 
     def test_a_nonvoter_confirms_nothing(self) -> None:
-        """Rule 5: with both voters cut off a nonvoter's answer must not count."""
-        solo = self.leader("n")
-        solo.heartbeats("n")
+        """Rule 5: with both voters cut off nonvoters' answers must not count."""
+        solo = self.leader("n", "o", "p")
+        for peer in "nop":
+            solo.heartbeats(peer)
         solo.machine.read_index(7, solo.now)
         solo.turn()
 
-        solo.respond(solo.heartbeats("n")[0], solo.success())
+        for peer in "nop":
+            solo.respond(solo.heartbeats(peer)[0], solo.success())
 
         assert solo.reads == []
 
@@ -270,6 +273,27 @@ class TestRule8WhatAnAnswerWaitsFor:
         solo.persist()
         assert solo.hard_state == HardState(Term(2), ServerID("b"))
         assert solo.replies[call] == RequestVoteResponse(term=Term(2), granted=True)
+
+    def test_a_vote_in_a_term_that_is_durable_already_waits_too(self) -> None:
+        """Rule 8, fault 1: the vote alone is written too."""
+        solo = Solo("a", "b", "c", term=2)
+        call = solo.ask("b", vote_request(2, (1, 1)))
+        assert call not in solo.replies
+        solo.persist()
+        assert solo.replies[call].granted
+        assert solo.hard_state == HardState(Term(2), ServerID("b"))
+
+    def test_an_earlier_write_does_not_release_request_votes(self) -> None:
+        """Rule 8: each output names the batch it waits for."""
+        solo = Solo("a", "b", "c")
+        solo.answered("b", heartbeat(1))
+        solo.ask("b", append(1, (1, 1), [entry(2, 1)]))
+        solo.ask("b", TimeoutNowRequest())
+        assert len(solo.waiting) == 2
+        solo.persist(1)
+        assert solo.take_calls(RequestVoteRequest) == []
+        solo.persist()
+        assert len(solo.take_calls(RequestVoteRequest)) == 2
 
     def test_a_refusal_that_states_a_new_term_waits_for_it(self) -> None:
         """Rule 8: any reply stating term t waits for it."""

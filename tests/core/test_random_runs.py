@@ -80,7 +80,7 @@ def propose(cluster: Cluster, number: int, dice: random.Random) -> None:
         cluster.nodes[leader].machine.propose(data, cluster.now)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(24))
 def test_safety_holds_under_faults_and_progress_returns_after_them(seed: int) -> None:
     """Figure 3: election safety, log matching, state machine safety; then liveness after heal."""
     dice = random.Random(seed)
@@ -90,7 +90,7 @@ def test_safety_holds_under_faults_and_progress_returns_after_them(seed: int) ->
     cluster.disk_s = dice.choice([0, 0.005, 0.1])
     cluster.duplicated = dice.choice([0, 0.2])
     watch = Watch(cluster)
-    for number in range(120):
+    for number in range(100):
         propose(cluster, number, dice)
         cluster.run(dice.choice([0.01, 0.1, 0.5, 1.5]))
         watch.look()

@@ -158,6 +158,12 @@ class TestElections:
         solo.respond(call, vote(2, granted=True))
         assert solo.status.role is Role.CANDIDATE
 
+    def test_a_vote_that_states_an_older_term_is_none(self) -> None:
+        solo = Solo("a", "b", "c")
+        solo.campaign()
+        solo.respond(solo.take_calls(RequestVoteRequest)[0], vote(1, granted=True))
+        assert solo.status.role is Role.CANDIDATE
+
     def test_a_refusal_is_no_vote(self) -> None:
         solo = Solo("a", "b", "c")
         solo.campaign()
@@ -355,11 +361,12 @@ class TestCheckQuorum:
         assert cluster.leaders() == [leader.server_id]
 
     def test_a_nonvoters_answers_do_not_count(self) -> None:
-        solo = Solo("a", "b", "c", nonvoters=["n"])
+        solo = Solo("a", "b", "c", nonvoters=["n", "o", "p"])
         solo.lead()
         for _ in range(40):
-            for call in solo.heartbeats("n"):
-                solo.respond(call, solo.success())
+            for peer in "nop":
+                for call in solo.heartbeats(peer):
+                    solo.respond(call, solo.success())
             solo.time_out()
         assert solo.status.role is not Role.LEADER
 

@@ -58,6 +58,14 @@ class TestReplication:
         solo.persist()
         assert solo.status.commit_index == 3
 
+    def test_nonvoters_commit_nothing(self) -> None:
+        """Thesis 4.2.1: they are not counted for commitment (fault 38)."""
+        solo = Solo("a", "b", "c", nonvoters=["n", "o", "p"])
+        solo.lead()
+        for peer in "nop":
+            solo.acknowledge_all(peer)
+        assert solo.status.commit_index == 0
+
     def test_a_majority_without_the_leader_commits(self) -> None:
         """Thesis 10.2.1: the leader may even commit an entry before it is on its own disk."""
         solo = Solo("a", "b", "c")

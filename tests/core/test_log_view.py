@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raft_over_libp2p import limits
+from raft_over_libp2p.core.interfaces import SnapshotMeta
+from raft_over_libp2p.core.log_view import LogView
+from raft_over_libp2p.core.ready import Write
+from raft_over_libp2p.types import BatchID, Configuration, Index, LogEntry, Term
+from tests.core.cluster import MemoryLog, entry
+
+
+def view_of(*terms: int) -> LogView:
+    return LogView(MemoryLog([entry(i, t) for i, t in enumerate(terms, 1)]), None)
+
+
+def test_an_opened_log_is_durable() -> None:
+    view = view_of(1, 1, 2)
+    assert (view.first_index, view.last_index, view.durable_index, view.last_term) == (1, 3, 3, 2)
+    assert not view.has_unwritten
+
+
+def test_an_empty_log_ends_at_index_0_in_term_0() -> None:
+    view = view_of()
+    assert (view.last_index, view.last_term, view.term(Index(0))) == (0, 0, 0)
+
+
+def test_terms_outside_the_log_are_unknown() -> None:
+    assert view_of(1, 1).term(Index(3)) is None
+
+
+def test_entries_come_from_the_disk_and_then_from_memory() -> None:
+    view = view_of(1, 1)
+    view.append([entry(3, 2), entry(4, 2)])
+    assert [e.index for e in view.entries(Index(1), 10, 10**6)[0]] == [1, 2]
+    assert [e.index for e in view.entries(Index(3), 10, 10**6)[0]] == [3, 4]
+    assert [e.index for e in view.entries(Index(4), 1, 10**6)[0]] == [4]
+
+
+def test_entries_are_cut_at_the_bytes_but_one_always_comes() -> None:
+    view = view_of()
+    view.append([LogEntry(Index(i), Term(1), data=bytes(100)) for i in range(1, 6)])
+    size = view.entries(Index(1), 1, 1)[1]
+    assert len(view.entries(Index(1), 5, 1)[0]) == 1
+    assert len(view.entries(Index(1), 5, 3 * size)[0]) == 3
+    assert len(view.entries(Index(2), 5, 3 * size - 1)[0]) == 2
+    assert view.entries(Index(2), 5, 3 * size)[1] == 3 * size
+
+
+def test_a_slice_is_not_remembered_over_a_truncation() -> None:
+    view = view_of(1)
+    view.append([entry(2, 1), entry(3, 1)])
+    view.entries(Index(2), 2, 10**6)
+    view.truncate(Index(3))
+    view.append([entry(3, 2)])
+    assert [e.term for e in view.entries(Index(2), 2, 10**6)[0]] == [1, 2]
+
+
+def test_a_truncation_of_what_was_never_written_needs_no_disk() -> None:
+    view = view_of(1)
+    view.append([entry(2, 1), entry(3, 1)])
+    view.truncate(Index(3))
+    assert view.take_unwritten(BatchID(1))[0] is None
+
+
+def test_a_truncation_reaches_the_disk_once_from_its_lowest_index() -> None:
+    view = view_of(1, 1, 1, 1)
+    view.truncate(Index(4))
+    view.truncate(Index(2))
+    view.append([entry(2, 2)])
+    truncate_from, append = view.take_unwritten(BatchID(1))
+    assert truncate_from == 2
+    assert [e.term for e in append] == [2]
+    assert not view.has_unwritten
+
+
+def test_durable_falls_with_a_truncation_and_rises_with_the_write() -> None:
+    view = view_of(1, 1, 1)
+    view.truncate(Index(2))
+    view.append([entry(2, 2)])
+    view.take_unwritten(BatchID(1))
+    assert view.durable_index == 1
+    view.persisted(BatchID(1))
+    assert view.durable_index == 2
+
+
+def test_the_cache_is_bounded_and_drops_only_durable_entries() -> None:
+    disk = MemoryLog()
+    view = LogView(disk, None)
+    block = bytes(1024 * 1024)
+    for number in range(1, 41):
+        view.append([LogEntry(Index(number), Term(1), data=block)])
+        _, append = view.take_unwritten(BatchID(number))
+        disk.write(Write(batch=BatchID(number), append=append))
+    view.persisted(BatchID(5))
+    assert [e.index for e in view.entries(Index(6), 40, 10**9)[0]] == list(range(6, 41))
+    assert view.undurable_bytes > 35 * len(block)
+    view.persisted(BatchID(40))
+    assert view.undurable_bytes == 0
+    cached = view.entries(Index(40), 1, 10**9)[1] * len(view._recent)
+    assert cached <= limits.MAX_LOG_CACHE_BYTES
+    assert [e.index for e in view.entries(Index(1), 2, 10**9)[0]] == [1, 2]
+    assert view.term(Index(3)) == 1
+
+
+def test_undurable_bytes_are_the_entries_after_the_durable_one() -> None:
+    view = view_of(1)
+    view.append([entry(2, 1)])
+    view.take_unwritten(BatchID(1))
+    view.append([entry(3, 1), entry(4, 1)])
+    assert view.undurable_bytes == sum(entry(i, 1).size for i in (2, 3, 4))
+    view.persisted(BatchID(1))
+    assert view.undurable_bytes == sum(entry(i, 1).size for i in (3, 4))
+    view.truncate(Index(4))
+    assert view.undurable_bytes == entry(3, 1).size
+
+
+def test_a_log_behind_a_snapshot_starts_after_it() -> None:
+    meta = SnapshotMeta(
+        index=Index(10), term=Term(3), configuration=Configuration(), configuration_index=Index(1)
+    )
+    view = LogView(MemoryLog([], first=11), meta)
+    assert (view.first_index, view.last_index, view.last_term) == (11, 10, 3)
+    assert view.term(Index(10)) == 3
+    assert view.term(Index(9)) is None
+    assert not view.has(Index(10))
+    view.append([entry(11, 4)])
+    assert view.has(Index(11))
+
+
+@given(st.lists(st.integers(1, 4), max_size=12), st.integers(0, 5), st.integers(0, 14))
+def test_the_hint_is_the_last_index_before_whose_term_is_not_larger(steps, term, before) -> None:
+    terms = sorted(steps)
+    naive = max((i for i, t in enumerate(terms, 1) if i < before and t <= term), default=0)
+    assert view_of(*terms).last_with_term_at_most(Term(term), Index(before)) == naive
+
+
+class Model:
+    """The disk, the memory and the writes between them, told naively."""
+
+    def __init__(self) -> None:
+        self.disk = MemoryLog()
+        self.view = LogView(self.disk, None)
+        self.memory: list[LogEntry] = []
+        self.writes: list[Write] = []
+        self.batch = 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("atwp"), st.integers(0, 5)), max_size=40))
+def test_what_is_called_durable_is_on_the_disk(steps) -> None:
+    """Rule 8, for any order of appends, truncations, writes and completions."""
+    model = Model()
+    view = model.view
+    for term, (step, number) in enumerate(steps, 1):
+        if step == "a" and number:
+            new = [entry(view.last_index + 1 + i, term) for i in range(number)]
+            view.append(new)
+            model.memory.extend(new)
+        elif step == "t" and number < len(model.memory):
+            view.truncate(Index(len(model.memory) - number))
+            del model.memory[len(model.memory) - number - 1 :]
+        elif step == "w" and view.has_unwritten:
+            model.batch += 1
+            truncate_from, append = view.take_unwritten(BatchID(model.batch))
+            model.writes.append(
+                Write(batch=BatchID(model.batch), truncate_from=truncate_from, append=append)
+            )
+        elif step == "p" and model.writes:
+            write = model.writes.pop(0)
+            model.disk.write(write)
+            view.persisted(write.batch)
+        durable = view.durable_index
+        assert view.last_index == len(model.memory)
+        assert [e.term for e in model.disk.kept[:durable]] == [
+            e.term for e in model.memory[:durable]
+        ]
+        assert [view.term(Index(i + 1)) for i in range(len(model.memory))] == [
+            e.term for e in model.memory
+        ]
+    while model.writes:
+        write = model.writes.pop(0)
+        model.disk.write(write)
+        view.persisted(write.batch)
+    if not view.has_unwritten:
+        assert model.disk.kept == model.memory
+        assert view.durable_index == len(model.memory)
