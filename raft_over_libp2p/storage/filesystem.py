@@ -28,6 +28,7 @@ __all__ = ["File", "FileSystem", "Lock", "RealFileSystem"]
 
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LOCKED: Final = frozenset({errno.EACCES, errno.EAGAIN})
+_NO_FALLOCATE: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 _ZEROS_AT_ONCE: Final = 1 << 20
 
 
@@ -278,10 +279,13 @@ class _RealFile:
             try:
                 os.posix_fallocate(self.descriptor, length, size - length)
             except OSError as error:
-                raise _write_error(error, self.path, "reserve space in") from error
-        else:  # macOS has no such call: writing zeros reserves the space as well
-            for offset in range(length, size, _ZEROS_AT_ONCE):
-                self.pwrite(bytes(min(_ZEROS_AT_ONCE, size - offset)), offset)
+                if error.errno not in _NO_FALLOCATE:
+                    raise _write_error(error, self.path, "reserve space in") from error
+            else:
+                return
+        # macOS has no such call, some file systems refuse it: writing zeros reserves as well.
+        for offset in range(length, size, _ZEROS_AT_ONCE):
+            self.pwrite(bytes(min(_ZEROS_AT_ONCE, size - offset)), offset)
 
     def size(self) -> int:
         try:

@@ -194,3 +194,13 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(StorageError, match=f"cannot open {tmp_path}/link"):
         RealFileSystem().open_file(f"{tmp_path}/link")
+
+
+def test_space_is_reserved_by_zeros_where_the_file_system_knows_no_other_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = RealFileSystem().open_file(f"{tmp_path}/a", create=True)
+    file.pwrite(b"abc", 0)
+    _failing(monkeypatch, "posix_fallocate", errno.EOPNOTSUPP)
+    file.preallocate(3_000_000)
+    assert (3_000_000, b"abc\0") == (file.size(), file.pread(4, 0))
