@@ -30,7 +30,7 @@ __all__ = ["demo_command"]
 _START_S = 30.0
 _ELECTION_S = 20.0
 _CATCH_UP_S = 20.0
-_CONNECTIONS = 4
+_CONNECTIONS = 8
 _KILL_AFTER = 0.4
 """The part of all files after which the leader is killed."""
 

@@ -1,0 +1,75 @@
+"""What a daemon refuses before it opens anything: one line, exit code 2, nothing changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node.cli.main import main
+from node.config import Folder
+from node.folder_setup import NewPeer, create_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    create_folder(Folder(tmp_path / "peer"), NewPeer())
+    return tmp_path / "peer"
+
+
+def _refusal(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit) as ended:
+        main(["-c", str(folder), "daemon"])
+    said = capsys.readouterr().err
+    after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert ended.value.code == 2
+    assert len(said.splitlines()) == 1, said
+    assert before == {
+        path: content for path, content in after.items() if path.name != "cluster.lock"
+    }
+    return said
+
+
+def test_an_identity_that_others_can_read_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "identity.json").chmod(0o644)
+
+    assert str(folder / "identity.json") in _refusal(folder, capsys)
+
+
+def test_the_raft_log_of_a_go_peer_is_refused_naming_the_take_over(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "raft").mkdir(mode=0o700)
+    (folder / "raft/raft.db").write_bytes(b"bolt")
+
+    assert "migrate from-go" in _refusal(folder, capsys)
+
+
+def test_a_folder_that_was_never_initialised_says_what_to_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "raft-node init" in _refusal(tmp_path / "nothing", capsys)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "named"),
+    [
+        ("service.json", "{", "service.json: is not JSON"),
+        ("service.json", '{"consensus": {"raft": {"heartbeat_timeout": 1}}}', "heartbeat_timeout: 1"),
+        ("service.json", '{"cluster": {"peer_addresses": ["/ip4/1.2.3.4"]}}', "/ip4/1.2.3.4"),
+        ("service.json", '{"consensus": {"raft": {"init_peerset": ["12D3"]}}}', "init_peerset: '12D3'"),
+        ("identity.json", "{}", "identity.json"),
+        ("identity.json", "no json", "identity.json"),
+        ("peerstore", "/ip4/nowhere\n", "peerstore: address 1: '/ip4/nowhere'"),
+    ],
+)  # fmt: skip
+def test_a_malformed_file_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], file: str, text: str, named: str
+) -> None:
+    (folder / file).write_text(text)
+
+    assert named in _refusal(folder, capsys)
