@@ -81,6 +81,8 @@ class Server:
         self.turn_appends = 0
         self.proposals: dict[int, tuple[Term, bytes]] = {}
         self.reads: dict[int, int] = {}
+        self._heartbeats: list[CallID] = []
+        self._told_term = hard_state.term
         self._turn_is_due = False
         self._timer_at = math.inf
         self._sweep_is_due = False
@@ -116,6 +118,8 @@ class Server:
         self.role = Role.FOLLOWER
         self.leading_term = None
         self.turn_appends = 0
+        self._heartbeats = []
+        self._told_term = disk.hard_state.term
         self.proposals = {}
         self.reads = {}
         self._turn_is_due = False
@@ -239,8 +243,7 @@ class Server:
                 world.now + world.dice.random() * world.profile.turn_s, self._take_in, self.core
             )
             return
-        if type(event) is RequestReceived and type(event.request) is AppendEntriesRequest:
-            self.turn_appends += 1
+        self._note(event)
         machine.handle(event, self.local_now())
         self.turn()
 
@@ -254,10 +257,31 @@ class Server:
         now = self.local_now()
         inbox, self.inbox = self.inbox, []
         for event in inbox:
-            if type(event) is RequestReceived and type(event.request) is AppendEntriesRequest:
-                self.turn_appends += 1
+            self._note(event)
             machine.handle(event, now)
         self.turn()
+
+    def _note(self, event: Event) -> None:
+        """Note what this turn's outputs are judged by."""
+        if type(event) is RequestReceived:
+            request = event.request
+            if type(request) is AppendEntriesRequest:
+                self.turn_appends += 1
+                if request.is_heartbeat:
+                    self._heartbeats.append(event.call)
+        elif type(event) is Persisted:
+            self._told_term = self.disk.hard_state.term
+
+    def _check_heartbeats(self) -> None:
+        """A heartbeat at a term known to be durable waits for no write (mixed-cluster rules 8, 17)."""
+        if self._told_term == self.hard_state.term:
+            for call in self._heartbeats:
+                if call in self.inbound:
+                    violated(
+                        "heartbeats are answered at once",
+                        f"{self.id} holds back the answer to {self.inbound[call].request}",
+                    )
+        self._heartbeats.clear()
 
     def turn(self) -> None:
         """Do what is due and what the machine then owes, until it owes nothing at once."""
@@ -270,6 +294,8 @@ class Server:
             again = self._do(machine.take_ready(), now)
             self.turn_appends = 0
         if self.machine is not None:
+            if self._heartbeats:
+                self._check_heartbeats()
             self._turns += 1
             if self._turns % _STATUS_EVERY_TURNS == 0:
                 self.world.commitment.status(self, self.status())

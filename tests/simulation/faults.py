@@ -1,0 +1,307 @@
+"""Faults seeded into the real core, one line each, to show that the checkers see them.
+
+A fault replaces a piece of one function's source. When the core changes and the piece is no
+longer there, the fault refuses to be seeded: then it must be written anew, or a simulator
+that catches nothing would look like a core that has no bugs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+__all__ = ["FAULTS", "Fault"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """``where`` is ``module:function`` or ``module:Class.method`` of ``raft_over_libp2p.core``."""
+
+    name: str
+    where: str
+    old: str
+    new: str
+    caught_by: frozenset[str]
+    """Checkers any of which may be the first to see it."""
+    within_seeds: int = 40
+
+    def __str__(self) -> str:
+        return self.name.replace(" ", "-")
+
+    @contextmanager
+    def seeded(self) -> Iterator[None]:
+        """Have the fault in the core for the length of a with statement.
+
+        Raises:
+            LookupError: the core no longer has the line that the fault breaks.
+
+        """
+        module_name, _, path = self.where.partition(":")
+        module = importlib.import_module(f"raft_over_libp2p.core.{module_name}")
+        original: Any = module
+        for name in path.split("."):
+            original = inspect.getattr_static(original, name)
+        source = textwrap.dedent(inspect.getsource(original))
+        if source.count(self.old) != 1:
+            message = f"{self.where} does not hold {self.old!r} exactly once: write the fault anew"
+            raise LookupError(message)
+        names: dict[str, FunctionType] = {}
+        future = "from __future__ import annotations\n"
+        exec(future + source.replace(self.old, self.new), module.__dict__, names)  # noqa: S102
+        faulty = names[original.__name__]
+        # The code alone is exchanged: whoever imported the function has the fault too.
+        right = original.__code__
+        original.__code__ = faulty.__code__
+        try:
+            yield
+        finally:
+            original.__code__ = right
+
+
+def _fault(
+    name: str, where: str, old: str, new: str, *caught_by: str, within_seeds: int = 40
+) -> Fault:
+    return Fault(
+        name=name,
+        where=where,
+        old=old,
+        new=new,
+        caught_by=frozenset(caught_by),
+        within_seeds=within_seeds,
+    )
+
+
+FAULTS = (
+    # The five that every simulator of Raft must see.
+    _fault(
+        "a vote is not stored",
+        "server:Server.vote_for",
+        "self.writes.owe_hard_state(is_new_term=False)",
+        "pass",
+        "vote is durable",
+    ),
+    _fault(
+        "an older term is committed by counting",
+        "commitment:next_commit_index",
+        " and agreed >= term_start",
+        "",
+        "commitment of own term only",
+    ),
+    _fault(
+        "a reply leaves before its write",
+        "server:Server._reply_when",
+        "if batch <= self.writes.persisted_batch and upto <= self.log.durable_index:",
+        "if True:",
+        "acknowledged is durable",
+        "stated term is durable",
+        "vote is durable",
+    ),
+    _fault(
+        "votes are counted twice",
+        "election:_count",
+        "len(candidacy.granted.intersection(voters)) >= needed",
+        "2 * len(candidacy.granted.intersection(voters)) > needed",
+        "election by majority",
+        "election safety",
+    ),
+    _fault(
+        "matching entries are truncated",
+        "following:_new_entries",
+        "log.term(entry.index) != entry.term",
+        "entry.index > server.commit_index",
+        "no truncation of matching entries",
+    ),
+    # More of what is on record as having gone wrong somewhere.
+    _fault(
+        "an answer does not wait for the new term",
+        "server:Server.enter_term",
+        "self.writes.owe_hard_state(is_new_term=True)",
+        "self.writes.owe_hard_state(is_new_term=False)",
+        "stated term is durable",
+    ),
+    _fault(
+        "the leader counts itself before its sync",
+        "leadership:Leadership.advance_commit",
+        "matches.append(server.log.durable_index)",
+        "matches.append(server.log.last_index)",
+        "commitment by majority",
+    ),
+    _fault(
+        "a vote without a look at the log",
+        "server:Server.is_behind_or_equal",
+        "return (last_term, last_index) >= (self.log.last_term, self.log.last_index)",
+        "return True",
+        "vote only for the up to date",
+        "leader completeness",
+    ),
+    _fault(
+        "logs are compared by length only",
+        "server:Server.is_behind_or_equal",
+        "return (last_term, last_index) >= (self.log.last_term, self.log.last_index)",
+        "return last_index >= self.log.last_index",
+        "vote only for the up to date",
+        "leader completeness",
+        within_seeds=150,
+    ),
+    _fault(
+        "the previous term is not checked",
+        "following:_has_previous",
+        "server.log.term(prev) == prev_term",
+        "server.log.term(prev) is not None",
+        "log matching",
+        "acknowledged is durable",
+    ),
+    _fault(
+        "the sent commit index is not capped",
+        "replication:_append",
+        "commit_index = min(server.commit_index, Index(prev + len(entries)))",
+        "commit_index = server.commit_index",
+        "sent commit is covered",
+    ),
+    _fault(
+        "half is taken for a majority",
+        "quorum:majority",
+        "voters // 2 + 1",
+        "(voters + 1) // 2 if voters % 2 == 0 else voters // 2",
+        "election by majority",
+        "election safety",
+        "commitment by majority",
+    ),
+    _fault(
+        "an older term's entries are taken",
+        "following:answer_append_entries",
+        "request.term < server.term",
+        "False",
+        "messages",
+        "the core never raises",
+        "log matching",
+    ),
+    _fault(
+        "two votes in a term",
+        "voting:_can_vote_for",
+        "return server.hard_state.vote == peer",
+        "server.hard_state = type(server.hard_state)(server.term, None)\n        return True",
+        "one vote a term",
+        within_seeds=100,
+    ),
+    _fault(
+        "a vote is forgotten on stepping down",
+        "server:Server.become_follower",
+        "self.candidacy = None",
+        "self.candidacy = None\n    self.hard_state = HardState(self.term, None)",
+        "one vote a term",
+        within_seeds=100,
+    ),
+    _fault(
+        "a follower acknowledges its last index as the leader's",
+        "replication:_on_success",
+        "Index(call.prev + call.length)",
+        "server.log.last_index",
+        "commitment by majority",
+    ),
+    _fault(
+        "match is taken from the hint",
+        "replication:on_append_answer",
+        "    _on_success(server, leadership, call)",
+        "    call.prev, call.length = response.last_log, call.length\n"
+        "        _on_success(server, leadership, call)",
+        "commitment by majority",
+        "recovery",
+    ),
+    _fault(
+        "a batch that was truncated counts as durable",
+        "log_view:LogView.truncate",
+        "written.last_index = min(written.last_index, self.last_index)",
+        "pass",
+        "durable is durable",
+        "acknowledged is durable",
+        "commit within the log",
+        "the core never raises",
+        within_seeds=400,
+    ),
+    _fault(
+        "a duplicate is acknowledged from memory",
+        "server:Server.reply_acknowledging",
+        "self._reply_when(call, response, self.writes.term_batch, upto)",
+        "self._reply_when(call, response, self.writes.term_batch, NO_INDEX)",
+        "acknowledged is durable",
+    ),
+    _fault(
+        "an acknowledgement of truncated entries stands",
+        "holding:Holding.truncated",
+        "held.upto >= first_removed",
+        "False",
+        "acknowledged is durable",
+        "messages",
+        within_seeds=1500,
+    ),
+    _fault(
+        "what is not durable here is applied",
+        "machine:Machine._hand_out_committed",
+        "min(server.commit_index, server.log.durable_index)",
+        "server.commit_index",
+        "apply only what is durable",
+    ),
+    _fault(
+        "a read is confirmed by an answer sent before it",
+        "leadership:Leadership.on_heartbeat_answer",
+        "call.newest_read",
+        "self.reads.newest",
+        "linearisable reads",
+        within_seeds=400,
+    ),
+    _fault(
+        "a nonvoter confirms a read",
+        "leadership:Leadership.confirm_reads",
+        "for peer in self.voters]",
+        "for peer in self.peers.values()]\n"
+        "    acknowledged = sorted(acknowledged)[-len(self.voters) :]",
+        "linearisable reads",
+        within_seeds=400,
+    ),
+    _fault(
+        "a read before the term's first commit",
+        "leadership:Leadership.register_read",
+        "self.server.commit_index if is_known else None",
+        "self.server.commit_index",
+        "linearisable reads",
+        within_seeds=400,
+    ),
+    _fault(
+        "a leader keeps its term on a higher one",
+        "leadership:Leadership.note_answer",
+        "server.adopt_term(response.term)\n",
+        "pass\n",
+        "recovery",
+        within_seeds=100,
+    ),
+    _fault(
+        "no entry of its own on election",
+        "leadership:begin",
+        'server.leadership.append(LogType.NOOP, (b"",))',
+        "pass",
+        "recovery",
+        within_seeds=100,
+    ),
+    _fault(
+        "a blank server refuses votes",
+        "voting:_standing",
+        "(is_quiet or server.is_blank)",
+        "(is_quiet and not server.is_blank)",
+        "recovery",
+        within_seeds=100,
+    ),
+    _fault(
+        "a heartbeat's answer waits for the log",
+        "following:answer_append_entries",
+        "server.reply_stating_term(\n            call,\n            AppendEntriesResponse(term=server.term, last_log=server.log.last_index, success=True),\n        )",
+        "server.reply_acknowledging(\n            call,\n            AppendEntriesResponse(term=server.term, last_log=server.log.last_index, success=True),\n            server.log.last_index,\n        )",
+        "heartbeats are answered at once",
+    ),
+)
