@@ -6,6 +6,7 @@ Each test runs both ways round: whatever one language does to the other, the oth
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -155,4 +156,15 @@ async def test_go_hands_leadership_to_python(launch: Launch) -> None:
     assert Term(before + 1) == status.term
     (last,) = await python.apply(b"from the new leader")
     await await_applied([leader, *others], last)
+    await _assert_one_log([leader, *others])
+
+
+@pytest.mark.parametrize("security", ["noise", "tls"])
+async def test_servers_agree_over_each_security_that_go_has(launch: Launch, security: str) -> None:
+    options = replace(_OPTIONS, security=security)
+    leader, *others = await agree(await start_cluster(launch, _GO_AMONG_PYTHON, options))
+
+    (last,) = await leader.apply(b"encrypted")
+    await await_applied(others, last)
+
     await _assert_one_log([leader, *others])

@@ -49,6 +49,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     parser.add_argument("--peers", type=_parse_peers, default={})
     parser.add_argument("--bootstrap", type=_parse_bool, default=False)
     parser.add_argument("--log", default="error")
+    parser.add_argument("--security", help="for Go; here the host offers Noise and TLS")
     defaults = RaftConfig()
     for name in _TIMERS:
         default = getattr(defaults, name)
