@@ -119,7 +119,6 @@ class Identity:
         descriptor = os.open(target, flags, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(descriptor, 0o600)
                 file.write(self.to_json().encode("ascii"))
                 file.flush()
                 os.fsync(descriptor)

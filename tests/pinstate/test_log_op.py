@@ -179,6 +179,12 @@ def test_gos_zero_time_written_out_is_no_time() -> None:
     assert LogOp.decode(bytes.fromhex("81a16381a169ac00000000" + zero)).subject.timestamp is None
 
 
+def test_a_moment_within_the_second_of_gos_zero_time_is_a_time() -> None:
+    zero = (-62_135_596_800).to_bytes(8, "big", signed=True).hex()
+    op = LogOp.decode(bytes.fromhex("81a16381a169ac00000001" + zero))
+    assert -62_135_596_800 * 10**9 + 1 == op.subject.timestamp
+
+
 def test_a_string_may_be_an_array_of_small_integers() -> None:
     assert LogOp.decode(bytes.fromhex("81a16381916e9261cc62")).subject.name == "ab"
 
