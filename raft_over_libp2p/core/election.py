@@ -28,8 +28,8 @@ __all__ = [
     "on_answer",
     "on_failure",
     "on_persisted",
+    "on_timeout",
 ]
-__all__ += ["on_timeout"]
 
 
 class Phase(Enum):
@@ -172,6 +172,7 @@ def _count(server: Server, voter: ServerID, *, granted: bool) -> None:
     voters = server.membership.latest.configuration.voters
     if candidacy is None:
         return
+    was_open = _can_still_win(candidacy, voters)
     (candidacy.granted if granted else candidacy.refused).add(voter)
     needed = majority(len(voters))
     if len(candidacy.granted.intersection(voters)) >= needed:
@@ -179,11 +180,12 @@ def _count(server: Server, voter: ServerID, *, granted: bool) -> None:
             _start_election(server, is_transfer=False)
         else:
             leadership.begin(server)
-    elif (
-        candidacy.phase is Phase.PRE_VOTE
-        and len(voters) - len(candidacy.refused.intersection(voters)) < needed
-    ):
+    elif was_open and candidacy.phase is Phase.PRE_VOTE and not _can_still_win(candidacy, voters):
         # Go voters refuse for up to two timeouts after the last contact: ask again soon (22).
         quarter_s = server.config.election_timeout_s / 4
         again_at = server.now + server.random_timeout(quarter_s)
         server.election_at = min(server.election_at, again_at)
+
+
+def _can_still_win(candidacy: Candidacy, voters: tuple[ServerID, ...]) -> bool:
+    return len(voters) - len(candidacy.refused.intersection(voters)) >= majority(len(voters))

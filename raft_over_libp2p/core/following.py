@@ -175,7 +175,9 @@ def answer_install_snapshot(
     server: Server, call: CallID, peer: ServerID, request: InstallSnapshotRequest
 ) -> None:
     """Answer an InstallSnapshot: an older one than our commit index changes nothing (rule 16)."""
-    if request.term < server.term or not _follow(server, peer, request.term):
+    if peer == server.id or request.term == 0:
+        server.reply(call, ErrorResponse(error="a snapshot from this server, or without a term"))
+    elif request.term < server.term or not _follow(server, peer, request.term):
         response = InstallSnapshotResponse(term=server.term, success=False)
         server.reply_stating_term(call, response)
     elif request.last_log_index <= server.commit_index:

@@ -16,6 +16,7 @@ from raft_over_libp2p.core.quorum import reached_by_majority
 from raft_over_libp2p.core.reads import Reads
 from raft_over_libp2p.core.ready import HeartbeatFailed, HeartbeatResumed, Role
 from raft_over_libp2p.core.server import Server
+from raft_over_libp2p.core.status import ProgressMode
 from raft_over_libp2p.errors import ProposalRefused
 from raft_over_libp2p.types import ZERO_GO_TIME, Index, LogEntry, LogType, ServerID, Term
 
@@ -177,6 +178,8 @@ class Leadership:
             return
         if peer.is_unreachable:
             peer.retry()
+        if peer.mode is not ProgressMode.BACKING_OFF:
+            peer.last_error = ""
 
     def on_heartbeat_failure(self, call: HeartbeatCall, reason: str) -> None:
         """Note that a heartbeat got no answer; the next one goes out in its time."""

@@ -153,6 +153,8 @@ class Machine:
 
     def _on_persisted(self, event: Persisted) -> None:
         server = self._server
+        if event.batch <= server.writes.persisted_batch:
+            return  # of a machine before this one, or covered already
         server.writes.persisted(event.batch)
         server.log.persisted(event.batch)
         server.is_held_back = False

@@ -133,7 +133,7 @@ class Server:
         """Whether the log is empty: a server that was never part of a cluster."""
         return self.log.last_index == NO_INDEX
 
-    def is_behind_or_equal(self, last_term: Term, last_index: Index) -> bool:
+    def is_up_to_date(self, last_term: Term, last_index: Index) -> bool:
         """Tell whether a log with this end is at least as up to date as ours (Raft §5.4.1)."""
         return (last_term, last_index) >= (self.log.last_term, self.log.last_index)
 

@@ -69,7 +69,7 @@ def answer_vote(server: Server, call: CallID, peer: ServerID, request: RequestVo
     if request.term < server.term or standing is _Standing.NONVOTER:
         _refuse(server, call)
         return
-    if not _can_vote_for(server, peer) or not server.is_behind_or_equal(
+    if not _can_vote_for(server, peer) or not server.is_up_to_date(
         request.last_log_term, request.last_log_index
     ):
         _refuse(server, call)
@@ -109,7 +109,7 @@ def answer_pre_vote(
         standing is _Standing.VOTER
         and not _is_loyal(server, peer)
         and request.term >= server.term
-        and server.is_behind_or_equal(request.last_log_term, request.last_log_index)
+        and server.is_up_to_date(request.last_log_term, request.last_log_index)
     )
     is_judged = standing is not _Standing.STRANGER and not _is_loyal(server, peer)
     if granted or (is_judged and request.term > server.term):

@@ -37,7 +37,7 @@ from raft_over_libp2p.core.ready import (
     Write,
 )
 from raft_over_libp2p.core.status import CoreStatus, PeerProgress
-from raft_over_libp2p.types import CallID, Index, LogEntry, LogType, ServerID, Term
+from raft_over_libp2p.types import BatchID, CallID, Index, LogEntry, LogType, ServerID, Term
 from tests.core.cluster import CODEC, MemoryLog, configuration_entry
 
 __all__ = ["Solo", "append", "heartbeat", "prevote_request", "vote_request"]
@@ -116,10 +116,15 @@ class Solo:
         self.reads: list[ReadState | ReadRefused] = []
         self.observations: list[Observation] = []
         self.snapshot = snapshot
-        self.held_back = held_back
-        self.machine = self._machine()
+        self.machine = self._machine(held_back=held_back)
 
-    def _machine(self) -> Machine:
+    def _machine(
+        self,
+        *,
+        held_back: bool = False,
+        first_call: CallID = CallID(1),
+        first_batch: BatchID = BatchID(1),
+    ) -> Machine:
         return Machine(
             server_id=ServerID("a"),
             config=self.config,
@@ -130,7 +135,9 @@ class Solo:
                 configuration_entries=tuple(
                     e for e in self.disk.kept if e.type is LogType.CONFIGURATION
                 ),
-                campaign_after_write=self.held_back,
+                campaign_after_write=held_back,
+                first_call=first_call,
+                first_batch=first_batch,
             ),
             rng=random.Random(7),
             codec=CODEC,
@@ -168,11 +175,19 @@ class Solo:
             self.machine.handle(Persisted(done[-1].batch), self.now)
         self.turn()
 
-    def crash_and_restart(self) -> None:
+    def crash_and_restart(
+        self,
+        *,
+        held_back: bool = False,
+        first_call: CallID = CallID(1),
+        first_batch: BatchID = BatchID(1),
+    ) -> None:
         """Lose what was not written, and start again from the disk."""
         self.waiting.clear()
         self.calls.clear()
-        self.machine = self._machine()
+        self.machine = self._machine(
+            held_back=held_back, first_call=first_call, first_batch=first_batch
+        )
 
     # -- inputs
 

@@ -413,8 +413,18 @@ class TestRule9DiskFull:
         """Rule 9: a late answer never matches a call of the machine after it."""
         solo = Solo("a", "b", "c")
         solo.lead()
-        assert solo.machine.next_call > 1
-        assert solo.machine.next_batch > 1
+        old = solo.appends("b")
+        next_call, next_batch = solo.machine.next_call, solo.machine.next_batch
+        solo.crash_and_restart(held_back=True, first_call=next_call, first_batch=next_batch)
+        solo.machine.handle(Persisted(BatchID(next_batch - 1)), solo.now)
+        for call in old:
+            solo.respond(call, solo.success())
+        solo.wait(10)
+        assert solo.status.role is Role.FOLLOWER
+        assert {w.batch >= next_batch for w in solo.waiting} == {True}
+        solo.persist()
+        solo.wait(2)
+        assert {c.call >= next_call for c in solo.calls} == {True}
 
 
 class TestRule10Campaigning:
