@@ -172,6 +172,7 @@ class _ServedStream:
         self._owner = owner
         self._owed: deque[_Owed] = deque()
         self._out: list[bytes] = []
+        self._is_writer_idle = False
         self._wake_writer = trio.Event()
         self._wake_reader = trio.Event()
         self._charged_bytes = 0
@@ -195,7 +196,11 @@ class _ServedStream:
         while owed and owed[0].reply is not None:
             self._out.append(owed.popleft().reply or b"")
         if self._out:
-            self._wake_writer.set()
+            if self._is_writer_idle and self._stream.write_nowait(b"".join(self._out)):
+                self._out.clear()
+            else:
+                self._is_writer_idle = False
+                self._wake_writer.set()
         if len(owed) < limits.MAX_PENDING_REPLIES_PER_STREAM:
             self._wake_reader.set()
 
@@ -314,6 +319,7 @@ class _ServedStream:
     async def _write_replies(self, scope: trio.CancelScope) -> None:
         while True:
             if not self._out:
+                self._is_writer_idle = True
                 self._wake_writer = trio.Event()
                 await self._wake_writer.wait()
                 continue

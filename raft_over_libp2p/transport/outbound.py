@@ -38,6 +38,14 @@ class _Waiting:
     deadline: float
 
 
+@dataclass(slots=True)
+class _Direct:
+    """A stream whose writer is idle, and the reader of its answers."""
+
+    stream: RaftStream
+    reader: ResponseReader
+
+
 class OutboundPeer:
     """All calls to one peer, and the connection they need. Made and run by the transport."""
 
@@ -161,6 +169,8 @@ class _LaneStream:
         self._wake = trio.Event()
         self._reading: trio.CancelScope | None = None
         self._is_writing = False
+        self._direct: _Direct | None = None
+        """Set while the writer task has nothing to do: a call may then pass it by."""
 
     @property
     def has_calls(self) -> bool:
@@ -173,10 +183,14 @@ class _LaneStream:
             return
         deadline = trio.current_time() + self._timeout_s
         self._waiting.append(_Waiting(call, request, deadline))
-        self._queue.append(data)
-        self._queued_bytes += len(data)
         if len(self._waiting) == 1 and self._reading is not None:
             self._reading.deadline = deadline
+        if self._direct is not None and self._direct.stream.write_nowait(data):
+            self._direct.reader.expect(request)
+            return
+        self._queue.append(data)
+        self._queued_bytes += len(data)
+        self._direct = None
         self._wake.set()
 
     async def run(self) -> None:
@@ -204,13 +218,14 @@ class _LaneStream:
                 reason = await self._read_all(stream, reader)
                 # Calls given from here on are for the next stream.
                 self._is_writing = False
+                self._direct = None
                 # Before anything that may take time: the calls have waited long enough.
                 self._fail_all(reason)
                 # A writer that is stuck, and shielded, ends with the stream.
                 await stream.reset()
                 nursery.cancel_scope.cancel()
         finally:
-            self._reading = None
+            self._reading = self._direct = None
             await stream.reset()
 
     async def _write_all(
@@ -219,6 +234,7 @@ class _LaneStream:
         """Write what is queued, all of it at once, whenever something is."""
         while True:
             if not self._queue or not self._is_writing:
+                self._direct = _Direct(stream, reader) if self._is_writing else None
                 self._wake = trio.Event()
                 await self._wake.wait()
                 continue

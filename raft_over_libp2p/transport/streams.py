@@ -81,7 +81,10 @@ class RaftStream:
         self._door = door
         self._is_closed = False
         self.peer = ServerID(str(stream.muxed_conn.peer_id))
-        # Our own muxer says so (node.swarm.muxer).
+        # Only our own muxer has these (node.swarm.muxer).
+        self._write_nowait: Callable[[bytes], bool] | None = getattr(
+            self._muxed, "write_nowait", None
+        )
         self._is_write_cancel_safe = bool(getattr(stream.muxed_conn, "is_write_cancel_safe", False))
 
     async def read(self) -> bytes:
@@ -122,6 +125,13 @@ class RaftStream:
                 # Half a record may be on the wire: nothing after it can be read.
                 self._door.disconnect_soon(self.peer)
             raise StreamBroken(f"{self.peer} took no bytes for {timeout_s:g} s")
+
+    def write_nowait(self, data: bytes) -> bool:
+        """Hand ``data`` over whole, if that can be done without waiting; else return False.
+
+        Only while no :meth:`write` is under way. A stock host never can.
+        """
+        return self._write_nowait is not None and self._write_nowait(data)
 
     async def reset(self) -> None:
         """End the stream both ways at once; what the peer did not read is lost.
