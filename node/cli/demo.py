@@ -128,7 +128,8 @@ class _Demo:
         for peer in cluster.peers:
             pid = peer.process.pid if peer.process else "-"
             self._line(f"   [cyan]{peer.name}[/]  {peer.peer_id}  {peer.url}  pid {pid}")
-        leader, term = await cluster.leader(within_s=_START_S)
+        with self.console.status("   waiting for a leader"):
+            leader, term = await cluster.leader(within_s=_START_S)
         waited = trio.current_time() - started
         self._line(f"   [cyan]{leader.name}[/] leads term {term}, {waited:.1f} s after the start")
         return leader, term
@@ -170,8 +171,8 @@ class _Demo:
         )
         self._line(
             f"   {len(load.acknowledged)} pins acknowledged in {took:.1f} s, "
-            f"{len(load.acknowledged) / took:.0f} a second; {load.duplicates} files had the "
-            "content of another"
+            f"{len(load.acknowledged) / took:.0f} a second; {load.duplicates} of the files "
+            "have the content of another"
         )
         self._line(
             f"   repeated on another peer: {load.repeated_not_done} requests that were not done, "
@@ -187,11 +188,12 @@ class _Demo:
         status = await leader.status()
         target = status["commit_index"] if status else 0
         started = trio.current_time()
-        await dead.start()
-        await cluster.wait_applied(dead, 0, within_s=_START_S)
-        answered = trio.current_time()
-        await cluster.wait_applied(dead, target, within_s=_CATCH_UP_S)
-        caught_up = trio.current_time()
+        with self.console.status(f"   waiting for {dead.name}"):
+            await dead.start()
+            await cluster.wait_applied(dead, 0, within_s=_START_S)
+            answered = trio.current_time()
+            await cluster.wait_applied(dead, target, within_s=_CATCH_UP_S)
+            caught_up = trio.current_time()
         self._line(
             f"   it missed about {max(target - index_then, 0)} entries; it was back after "
             f"{answered - started:.1f} s and had them all {caught_up - answered:.1f} s later"
