@@ -100,6 +100,8 @@ class Network:
         self.world = world
         self.blocked: set[tuple[ServerID, ServerID]] = set()
         """One-way links that deliver nothing."""
+        self.extra_s: dict[tuple[ServerID, ServerID], float] = {}
+        """Time that a one-way link adds to each message."""
         self._next_inbound = 1
         self._broken: dict[tuple[ServerID, ServerID, int], Flight] = {}
         """The first call lost on a stream: until that is noticed, all behind it are lost too."""
@@ -146,7 +148,7 @@ class Network:
         world, profile = self.world, self.world.profile
         low, high = profile.latency_s
         dice = world.dice
-        delay = low + (high - low) * dice.random()
+        delay = low + (high - low) * dice.random() + self.extra_s.get((source, target), 0.0)
         if profile.slow_network and dice.random() < profile.slow_network:
             delay += dice.random() * _SLOWEST_S
         stream = (source, target, kind, is_answer)

@@ -129,14 +129,18 @@ class World:
 
         """
         try:
-            for server in self.everyone:
-                server.start()
+            self.start()
             Nemesis(self)
             self.push(self.now, self.workload.run, None)
             self.run_until(lambda: self.steps >= steps)
             Recovery(self).demand()
         except RaftError as error:
             raise Violation("the core never raises", f"{type(error).__name__}: {error}") from error
+
+    def start(self) -> None:
+        """Start every server."""
+        for server in self.everyone:
+            server.start()
 
     def run_until(self, is_done: Callable[[], bool]) -> None:
         """Let events happen until ``is_done``."""

@@ -1,0 +1,134 @@
+"""A world without dice in its faults: a test cuts links, kills and waits, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from raft_over_libp2p.config import RaftConfig
+from raft_over_libp2p.core.ready import Role
+from raft_over_libp2p.types import ServerID
+from tests.simulation.profile import Profile
+from tests.simulation.server import Server
+from tests.simulation.violation import violated
+from tests.simulation.world import World
+
+__all__ = ["Directed"]
+
+_LATENCY_S = (0.001, 0.002)
+
+
+class Directed:
+    """Servers ``s1``, ``s2`` ..., one entry a message, no pre-vote unless asked for."""
+
+    def __init__(
+        self, voters: int = 3, *, nonvoters: int = 0, pre_vote_disabled: bool = True
+    ) -> None:
+        raft = RaftConfig(
+            max_append_entries=1, max_inflight_appends=1, pre_vote_disabled=pre_vote_disabled
+        )
+        profile = Profile(
+            voters=voters,
+            nonvoters=nonvoters,
+            raft=raft,
+            latency_s=_LATENCY_S,
+            call_timeout_s=10.0,
+            flush_s=(0.0005, 0.001),
+        )
+        self.world = World(1, profile)
+        self.world.start()
+
+    def server(self, number: int) -> Server:
+        """Return ``s<number>``."""
+        return self.world.servers[ServerID(f"s{number}")]
+
+    def run_for(self, seconds: float) -> None:
+        """Let ``seconds`` pass."""
+        world, end = self.world, self.world.now + seconds
+        world.push(end, lambda _: None, None)
+        world.run_until(lambda: world.now >= end)
+
+    def wait_for(self, is_so: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
+        """Let time pass until ``is_so``.
+
+        Raises:
+            Violation: it is not within the time limit.
+
+        """
+        world, end = self.world, self.world.now + within_s
+        world.push(end, lambda _: None, None)
+        world.run_until(lambda: is_so() or world.now >= end)
+        if not is_so():
+            violated("scenario", f"waited for {what} in vain")
+
+    def elect(self, number: int) -> Server:
+        """Have ``s<number>`` elected, and give it time to say so to those it reaches."""
+        chosen = self.elect_at_once(number)
+        self.run_for(0.05)
+        return chosen
+
+    def elect_at_once(self, number: int) -> Server:
+        """Have ``s<number>`` elected; nothing it sent as a leader has arrived yet.
+
+        Whoever would campaign before it is started again, and so draws another timeout.
+        """
+        chosen = self.server(number)
+        world = self.world
+        for _ in range(1000):
+            if chosen.role is Role.FOLLOWER:
+                self._hold_back_others(chosen)
+            if self._comes_to_lead(chosen, world.now + 0.01):
+                return chosen
+        return violated("scenario", f"{chosen.id} was not elected")
+
+    def _comes_to_lead(self, chosen: Server, end: float) -> bool:
+        world = self.world
+        world.push(end, lambda _: None, None)
+        world.run_until(lambda: chosen.role is Role.LEADER or world.now >= end)
+        return chosen.role is Role.LEADER
+
+    def _hold_back_others(self, chosen: Server) -> None:
+        for server in self.world.everyone:
+            if server is not chosen and server.machine is not None:
+                while self._campaigns_at(server) < self._campaigns_at(chosen) + 0.05:
+                    self.restart(server)
+
+    def _campaigns_at(self, server: Server) -> float:
+        machine = server.machine
+        if machine is None:
+            violated("simulator", f"{server.id} is down")
+        return (machine.next_timer() - server.clock_offset) / server.clock_rate
+
+    def cut(self, numbers: set[int], others: set[int]) -> None:
+        """Let nothing pass between the two sides."""
+        for a in numbers:
+            for b in others:
+                one, two = self.server(a).id, self.server(b).id
+                self.world.network.blocked |= {(one, two), (two, one)}
+
+    def cut_one_way(self, source: int, target: int) -> None:
+        """Let nothing of ``source`` reach ``target``."""
+        self.world.network.blocked.add((self.server(source).id, self.server(target).id))
+
+    def heal(self) -> None:
+        """Let everything pass."""
+        self.world.network.blocked.clear()
+
+    def slow(self, source: int, target: int, seconds: float) -> None:
+        """Have messages of ``source`` to ``target`` take ``seconds`` more."""
+        self.world.network.extra_s[self.server(source).id, self.server(target).id] = seconds
+
+    @staticmethod
+    def kill(server: Server) -> None:
+        """Kill ``server``; it stays down until :meth:`restart`."""
+        server.crash()
+
+    @staticmethod
+    def restart(server: Server) -> None:
+        """Start ``server`` again, killing it before if it runs."""
+        server.crash()
+        server.start()
+
+    def write(self, server: Server) -> bytes:
+        """Propose one entry at ``server``, which must lead."""
+        (payload,) = self.world.workload.write(server)
+        return payload
