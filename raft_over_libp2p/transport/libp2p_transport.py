@@ -132,10 +132,10 @@ class Libp2pTransport:
             self._nursery.start_soon(running.run)
         return running.outbound
 
-    def _connection_changed(self, peer: ServerID) -> None:
+    def _connection_changed(self, peer: ServerID, came: bool) -> None:  # noqa: FBT001
         running = self._peers.get(peer)
         if running is not None:
-            running.outbound.look_again()
+            running.outbound.look_again(came=came)
 
 
 class _RunningPeer:

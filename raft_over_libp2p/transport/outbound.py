@@ -96,8 +96,11 @@ class OutboundPeer:
             last_error="" if is_connected else self.last_error or "not connected yet",
         )
 
-    def look_again(self) -> None:
-        """Hear that a connection to the peer came or went, or that membership changed."""
+    def look_again(self, *, came: bool = False) -> None:
+        """Hear that a connection ``came`` or went, or that membership changed."""
+        if came:
+            # Announced anew even if the one before is still listed: it has died (trap 16).
+            self._was_connected = False
         self._announce()
         self._changed.set()
 
@@ -208,6 +211,7 @@ class _LaneStream:
                 self._fail_all(str(error))
                 continue
             await self._use(stream)
+            self._owner.look_again()
 
     async def _use(self, stream: RaftStream) -> None:
         reader = ResponseReader()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, TypeAlias, cast
 
 import trio
 from libp2p.abc import IHost, IMuxedStream, INetConn, INetStream, INetwork, INotifee
@@ -52,6 +52,10 @@ class StreamBroken(Exception):
 
 class PeerUnreachable(Exception):
     """No connection or no stream to the peer could be had; says why."""
+
+
+Changed: TypeAlias = Callable[[ServerID, bool], None]
+"""Hears that a connection to the peer came (True) or went (False)."""
 
 
 class Dial(Protocol):
@@ -171,7 +175,7 @@ class Door:
         """The host's own peer ID in text form."""
         return ServerID(str(self._host.get_id()))
 
-    def open_to(self, nursery: trio.Nursery, changed: Callable[[ServerID], None]) -> None:
+    def open_to(self, nursery: trio.Nursery, changed: Changed) -> None:
         """Start: ``changed`` hears of each connection that comes or goes, until closed."""
         self._nursery = nursery
         self._notifee = _Notifee(changed)
@@ -242,10 +246,14 @@ class Door:
                     await self._until_disconnected(peer)
                 except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
                     raise PeerUnreachable(f"no Raft stream: {_words(error)}") from error
-            if scope.cancelled_caught:
-                # The negotiation got no answer, and its write was perhaps cancelled half-way.
+            if scope.cancelled_caught and not self._is_write_cancel_safe(peer):
+                # The negotiation's write was perhaps cancelled half-way (trap 2).
                 self.disconnect_soon(peer)
         raise PeerUnreachable(failure)
+
+    def _is_write_cancel_safe(self, peer: ServerID) -> bool:
+        connections = self._host.get_network().get_connections(_peer_id(peer))
+        return all(getattr(c.muxed_conn, "is_write_cancel_safe", False) for c in connections)
 
     async def _until_disconnected(self, peer: ServerID) -> None:
         for _ in range(_DYING_LOOKS):
@@ -290,14 +298,14 @@ class Door:
 class _Notifee(INotifee):
     """Passes on which peers' connections come and go."""
 
-    def __init__(self, changed: Callable[[ServerID], None]) -> None:
+    def __init__(self, changed: Changed) -> None:
         self.changed = changed
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
-        self.changed(ServerID(str(conn.muxed_conn.peer_id)))
+        self.changed(ServerID(str(conn.muxed_conn.peer_id)), True)  # noqa: FBT003
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002
-        self.changed(ServerID(str(conn.muxed_conn.peer_id)))
+        self.changed(ServerID(str(conn.muxed_conn.peer_id)), False)  # noqa: FBT003
 
     async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
         pass
@@ -312,8 +320,8 @@ class _Notifee(INotifee):
         pass
 
 
-def _nobody(peer: ServerID) -> None:
-    del peer
+def _nobody(peer: ServerID, came: bool) -> None:  # noqa: FBT001
+    del peer, came
 
 
 def _peer_id(peer: ServerID) -> ID:

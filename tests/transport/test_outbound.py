@@ -234,7 +234,7 @@ async def test_on_a_stock_host_a_stuck_write_ends_the_connection() -> None:
         two.set_stream_handler(RAFT_PROTOCOL, never_read)
         await one.connect(PeerInfo(two.get_id(), two.get_addrs()))
         door = Door(one)
-        door.open_to(nursery, lambda _: None)
+        door.open_to(nursery, lambda _peer, _came: None)
         stream = await door.open_stream(ServerID(str(two.get_id())), 5)
         with pytest.raises(StreamBroken, match="took no bytes"):
             await stream.write(bytes(8 * limits.MIB), 0.2)
