@@ -46,7 +46,9 @@ class Fault:
         module = importlib.import_module(f"raft_over_libp2p.core.{module_name}")
         original: Any = module
         for name in path.split("."):
-            original = inspect.getattr_static(original, name)
+            original = getattr(original, name, None)
+        if original is None:
+            raise LookupError(f"there is no {self.where} any more: write the fault anew")
         source = textwrap.dedent(inspect.getsource(original))
         if source.count(self.old) != 1:
             message = f"{self.where} does not hold {self.old!r} exactly once: write the fault anew"
@@ -134,7 +136,7 @@ FAULTS = (
     ),
     _fault(
         "a vote without a look at the log",
-        "server:Server.is_behind_or_equal",
+        "server:Server.is_up_to_date",
         "return (last_term, last_index) >= (self.log.last_term, self.log.last_index)",
         "return True",
         "vote only for the up to date",
@@ -142,7 +144,7 @@ FAULTS = (
     ),
     _fault(
         "logs are compared by length only",
-        "server:Server.is_behind_or_equal",
+        "server:Server.is_up_to_date",
         "return (last_term, last_index) >= (self.log.last_term, self.log.last_index)",
         "return last_index >= self.log.last_index",
         "vote only for the up to date",

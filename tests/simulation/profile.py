@@ -44,6 +44,8 @@ class Profile:
     read_share: float = 0.2
     fails_alone: bool = False
     """A call may fail while others on its stream go on; else the whole stream breaks."""
+    has_small_limits: bool = False
+    """The core's caches and windows are a few entries large."""
     uses_wire: bool = False
     """Every message is encoded and decoded as on a real stream."""
 
@@ -90,6 +92,7 @@ class Profile:
             proposal_size=dice.choice((1, 1, 4)),
             read_share=dice.choice((0.0, 0.2, 0.5)),
             fails_alone=dice.random() < 0.3,
+            has_small_limits=dice.random() < 0.25,
             uses_wire=dice.random() < 0.15,
             drop=chance("drop", 0.002, 0.1),
             duplicate=chance("duplicate", 0.01, 0.2),

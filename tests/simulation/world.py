@@ -6,6 +6,7 @@ import heapq
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from raft_over_libp2p.core.machine import Machine
@@ -36,6 +37,7 @@ from tests.simulation.network import Network
 from tests.simulation.profile import Profile
 from tests.simulation.recovery import Recovery
 from tests.simulation.server import Server
+from tests.simulation.small_limits import small_limits
 from tests.simulation.violation import Violation
 
 __all__ = ["World"]
@@ -129,11 +131,12 @@ class World:
 
         """
         try:
-            self.start()
-            Nemesis(self)
-            self.push(self.now, self.workload.run, None)
-            self.run_until(lambda: self.steps >= steps)
-            Recovery(self).demand()
+            with small_limits() if self.profile.has_small_limits else nullcontext():
+                self.start()
+                Nemesis(self)
+                self.push(self.now, self.workload.run, None)
+                self.run_until(lambda: self.steps >= steps)
+                Recovery(self).demand()
         except RaftError as error:
             raise Violation("the core never raises", f"{type(error).__name__}: {error}") from error
 
