@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from keys.cluster_secret import ClusterSecret
+from keys.errors import InvalidIdentity
 from keys.identity import Identity
 from node.address_book import AddressBook
 from node.config.folder import Folder
@@ -30,6 +30,8 @@ class NewPeer:
     listen_multiaddrs: tuple[str, ...] = ()
     api_listen_multiaddrs: tuple[str, ...] = ()
     identity: Identity | None = None
+    is_rewritten: bool = False
+    """Write service.json and peerstore anew where there are some; identity and secret stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,13 @@ def create_folder(folder: Folder, peer: NewPeer) -> CreatedPeer:
         ConfigError: an address or the secret is malformed; nothing was changed.
 
     """
-    for file in (folder.identity_json, folder.service_json, folder.raft):
-        if file.exists():
-            raise FolderError(
-                f"{file} exists already: {folder.path} belongs to a peer. Nothing was changed. "
-                "Choose another folder with -c, or remove this one if its peer is not needed."
-            )
-    identity = peer.identity or Identity.generate()
+    _check_unused(folder, peer)
+    if peer.is_rewritten and folder.identity_json.exists():
+        identity = _kept_identity(folder)
+    else:
+        identity = peer.identity or Identity.generate()
+    if peer.is_rewritten and not peer.secret_hex and folder.service_json.exists():
+        peer = replace(peer, secret_hex=load_config(folder, {}).cluster.secret_hex)
     book = AddressBook.of(peer.peers, source="--peers").without(str(identity.peer_id))
     members = [str(identity.peer_id), *book.addresses]
     try:
@@ -66,10 +68,32 @@ def create_folder(folder: Folder, peer: NewPeer) -> CreatedPeer:
             # Checked as a daemon would read it, before it is put in place.
             load_config(new, {})
             for file in (new.peerstore, new.service_json, new.identity_json):
-                shutil.move(file, folder.path / file.name)
+                file.replace(folder.path / file.name)
     except OSError as error:
         raise FolderError(f"{folder.path} cannot be made a peer's folder: {error}") from error
     return CreatedPeer(str(identity.peer_id), members)
+
+
+def _check_unused(folder: Folder, peer: NewPeer) -> None:
+    if folder.raft.exists():
+        raise FolderError(
+            f"{folder.raft} exists: this peer has been part of a cluster. Nothing was changed. "
+            "Choose another folder with -c."
+        )
+    for file in (folder.identity_json, folder.service_json):
+        if file.exists() and not peer.is_rewritten:
+            raise FolderError(
+                f"{file} exists already: {folder.path} belongs to a peer. Nothing was changed. "
+                "Choose another folder with -c, or write its configuration anew with --force, "
+                "which keeps identity and secret."
+            )
+
+
+def _kept_identity(folder: Folder) -> Identity:
+    try:
+        return Identity.load(folder.identity_json)
+    except InvalidIdentity as error:
+        raise FolderError(str(error)) from error
 
 
 def _write(new: Folder, peer: NewPeer, identity: Identity, book: AddressBook) -> None:

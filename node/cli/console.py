@@ -64,20 +64,27 @@ def table(
     *,
     right: Sequence[str] = (),
     indent: str = "",
+    styles: Mapping[str, str] | None = None,
 ) -> None:
-    """Print rows under headings, aligned with spaces; columns named in ``right`` end flush."""
+    """Print rows under headings, aligned with spaces.
+
+    Columns named in ``right`` end flush; a cell that equals a key of ``styles`` is shown so.
+    """
     from rich.text import Text
 
     console = stdout()
     widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(columns)]
 
-    def line(cells: Sequence[str]) -> str:
-        padded = (
-            cell.rjust(width) if name in right else cell.ljust(width)
-            for name, cell, width in zip(columns, cells, widths, strict=True)
-        )
-        return indent + "  ".join(padded).rstrip()
+    def line(cells: Sequence[str]) -> Text:
+        text = Text(indent)
+        for name, cell, width in zip(columns, cells, widths, strict=True):
+            padded = cell.rjust(width) if name in right else cell.ljust(width)
+            text.append(padded, (styles or {}).get(cell, "")).append("  ")
+        text.rstrip()
+        return text
 
-    console.print(Text(line([name.upper() for name in columns]), style="bold"))
+    heading = line([name.upper() for name in columns])
+    heading.stylize("bold")
+    console.print(heading)
     for row in rows:
-        console.print(Text(line(row)))
+        console.print(line(row))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from node.cli.options import common_options, options_of
+from node.cli.options import folder_option, options_of
 
 __all__ = ["daemon_command"]
 
@@ -19,7 +19,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 @click.option(
     "--loglevel", type=click.Choice(_LEVELS), default="warning", help="What is logged [warning]."
 )
-@common_options
+@folder_option
 @click.pass_context
 def daemon_command(
     ctx: click.Context,

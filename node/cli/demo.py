@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.options import common_options, options_of
 from node.errors import ExitCode, NodeError
 
 if TYPE_CHECKING:
@@ -40,9 +39,7 @@ _KILL_AFTER = 0.4
     "--keep", is_flag=True, help="Leave the three peers running, and say how to use them."
 )
 @click.option("--files", type=click.IntRange(min=30), help="Pin only so many files.")
-@common_options
-@click.pass_context
-def demo_command(ctx: click.Context, /, *, keep: bool, files: int | None, **flags: object) -> None:
+def demo_command(*, keep: bool, files: int | None) -> None:
     """Three peers agree on pins and survive the death of their leader.
 
     Runs three daemons in a private folder, pins every file of Python's standard library
@@ -54,7 +51,6 @@ def demo_command(ctx: click.Context, /, *, keep: bool, files: int | None, **flag
     from node.cli.console import stdout
     from raft_over_libp2p.raft.single_error import single_error
 
-    options_of(ctx, flags)
     folder = Path(tempfile.mkdtemp(prefix="raft-node-demo-"))
     demo = _Demo(stdout(), folder, keep=keep, files=files)
     try:
@@ -219,6 +215,7 @@ class _Demo:
             ],
             right=("pins", "applied"),
             indent="   ",
+            styles={"Leader": "green"},
         )
         if len({status["digest"] for status in statuses}) != 1 or statuses[0]["digest"] is None:
             raise DemoFailed("the digests differ: the peers do not agree")

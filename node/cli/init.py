@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from node.cli.options import common_options, options_of
+from node.cli.options import folder_options, options_of
 
 __all__ = ["init_command"]
 
@@ -27,18 +27,22 @@ __all__ = ["init_command"]
 @click.option(
     "--consensus", type=click.Choice(["raft"]), help="Taken for ipfs-cluster-service's sake."
 )
-@common_options
+@click.option(
+    "--force", is_flag=True, help="Write the configuration anew; identity and secret are kept."
+)
+@folder_options
 @click.pass_context
 def init_command(ctx: click.Context, /, **flags: object) -> None:
     """Make a folder for a new peer: identity, cluster secret, service.json.
 
-    Alone it makes a cluster of one. With --peers, all members of the first set must be given
-    the same set and the same secret; each implies itself.
+    Alone it makes a cluster of one. For a first set of several peers run it on each, which
+    tells their IDs, and then on each with --force, --custom-secret and --peers: all members
+    must be given the same secret and the same set; each implies itself.
     """
     from node.cli.console import facts, print_json
     from node.folder_setup import NewPeer, create_folder
 
-    own = ("peers", "custom_secret", "peername", "listen", "api_listen", "consensus")
+    own = ("peers", "custom_secret", "peername", "listen", "api_listen", "consensus", "force")
     options = options_of(ctx, {k: v for k, v in flags.items() if k not in own})
     peer = NewPeer(
         peers=tuple(part.strip() for part in str(flags["peers"]).split(",") if part.strip()),
@@ -46,6 +50,7 @@ def init_command(ctx: click.Context, /, **flags: object) -> None:
         peername=str(flags["peername"]),
         listen_multiaddrs=_texts(flags["listen"]),
         api_listen_multiaddrs=_texts(flags["api_listen"]),
+        is_rewritten=bool(flags["force"]),
     )
     folder = options.folder()
     made = create_folder(folder, peer)
@@ -75,6 +80,12 @@ def _secret(*, asked: bool) -> str:
     return os.environ.get("CLUSTER_SECRET") or click.prompt(
         "Cluster secret (64 hexadecimal digits)", hide_input=True, err=True
     )
+
+
+def _told_secret(given: str, *, is_kept: bool) -> str:
+    if given:
+        return "as given"
+    return "kept" if is_kept else "new, in service.json; other members need the same"
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from node.config import Folder
     from node.http.client import APIClient
 
-__all__ = ["Options", "common_options", "options_of", "remember"]
+__all__ = [
+    "Options",
+    "common_options",
+    "folder_option",
+    "folder_options",
+    "options_of",
+    "remember",
+]
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -90,29 +97,37 @@ class Options:
         return min(seconds, 600.0) if seconds > 0 else 600.0
 
 
+_FOLDER = click.option("-c", "--config", metavar="FOLDER", help="The peer's folder [~/.raft-node].")
+_OUTPUT = (
+    click.option("--enc", type=click.Choice(["text", "json"]), help="Output format [text]."),
+    click.option("--json", is_flag=True, help="The same as --enc json."),
+)
+_API = (
+    click.option(
+        "--host", "-l", metavar="ADDR", help="The API: a multiaddr or URL [the folder's own]."
+    ),
+    click.option("--basic-auth", metavar="USER:PASS", help="Password for the API."),
+    click.option("--timeout", "-t", metavar="TIME", help='How long to wait, e.g. "5s" [30s].'),
+)
+
+
 def common_options(function: _F) -> _F:
-    """Add the shared options to a command."""
-    for option in reversed(
-        (
-            click.option(
-                "-c", "--config", metavar="FOLDER", help="The peer's folder [~/.raft-node]."
-            ),
-            click.option(
-                "--host",
-                "-l",
-                metavar="ADDR",
-                help="The API: a multiaddr or URL [the folder's own].",
-            ),
-            click.option("--basic-auth", metavar="USER:PASS", help="Password for the API."),
-            click.option(
-                "--timeout", "-t", metavar="TIME", help='How long to wait, e.g. "5s" [30s].'
-            ),
-            click.option(
-                "--enc", type=click.Choice(["text", "json"]), help="Output format [text]."
-            ),
-            click.option("--json", is_flag=True, help="The same as --enc json."),
-        )
-    ):
+    """Add the options of a command that asks a daemon."""
+    return _with(function, _FOLDER, *_API, *_OUTPUT)
+
+
+def folder_options(function: _F) -> _F:
+    """Add the options of a command that works on a folder."""
+    return _with(function, _FOLDER, *_OUTPUT)
+
+
+def folder_option(function: _F) -> _F:
+    """Add ``-c`` alone."""
+    return _with(function, _FOLDER)
+
+
+def _with(function: _F, *options: Callable[[_F], _F]) -> _F:
+    for option in reversed(options):
         function = option(function)
     return function
 

@@ -262,7 +262,7 @@ def _print_pins(pins: Iterator[dict[str, object]]) -> None:
 def _print_row(cells: Sequence[str], *, is_heading: bool) -> None:
     widths = (59, 24, 9, 10, 20, 0)
     line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-    click.secho(line, bold=is_heading)
+    click.secho(line, bold=is_heading or None)
 
 
 def _pin_row(pin: dict[str, object]) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ def _print(status: StatusBody) -> None:
         ("member", "role", "reached", "heard", "match", "lag", "note"),
         [_row(member) for member in status["members"]],
         right=("heard", "match", "lag"),
+        styles={"leader": "green", "no": "red"},
     )
     if status["disk_full"]:
         warn("the disk is full: this peer takes no entries until there is space again")

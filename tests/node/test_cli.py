@@ -148,7 +148,7 @@ def test_every_command_explains_itself(run: Run, command: str) -> None:
 
     assert ran.code == 0
     assert f"raft-node {command}" in ran.out
-    assert "--config" in ran.out
+    assert "--help" in ran.out
 
 
 # -- init
@@ -198,6 +198,34 @@ def test_init_never_touches_a_folder_with_a_peer_in_it(run: Run, tmp_path: Path)
     assert ran.code == 2
     assert "exists already" in ran.err
     assert before == {file.name: file.read_bytes() for file in (tmp_path / "peer").iterdir()}
+
+
+def test_force_writes_the_configuration_anew_and_keeps_identity_and_secret(
+    run: Run, tmp_path: Path
+) -> None:
+    run("init")
+    identity = (tmp_path / "peer/identity.json").read_bytes()
+    before = json.loads((tmp_path / "peer/service.json").read_text())
+
+    ran = run("init", "--force", "--peers", f"/ip4/10.0.0.1/tcp/9096/p2p/{A}")
+
+    after = json.loads((tmp_path / "peer/service.json").read_text())
+    assert ran.code == 0
+    assert identity == (tmp_path / "peer/identity.json").read_bytes()
+    assert before["cluster"]["secret"] == after["cluster"]["secret"]
+    assert A in after["consensus"]["raft"]["init_peerset"]
+
+
+def test_a_peer_that_was_part_of_a_cluster_is_not_made_anew_even_by_force(
+    run: Run, tmp_path: Path
+) -> None:
+    run("init")
+    (tmp_path / "peer/raft").mkdir()
+
+    ran = run("init", "--force")
+
+    assert ran.code == 2
+    assert "has been part of a cluster" in ran.err
 
 
 @pytest.mark.parametrize(

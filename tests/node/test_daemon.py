@@ -1,14 +1,20 @@
-"""What a daemon refuses before it opens anything: one line, exit code 2, nothing changed."""
+"""What a daemon refuses before it opens anything, and how it ends when its disk fails."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trio
 
 from node.cli.main import main
 from node.config import Folder
 from node.folder_setup import NewPeer, create_folder
+from raft_over_libp2p.errors import DurabilityLost
+from raft_over_libp2p.raft.single_error import single_error
+from tests.node.fakes import FakeConsensus
 
 
 @pytest.fixture
@@ -73,3 +79,36 @@ def test_a_malformed_file_is_named(
     (folder / file).write_text(text)
 
     assert named in _refusal(folder, capsys)
+
+
+class _DiskFails(FakeConsensus):
+    """A consensus whose disk fails while it runs."""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, *_: object, **__: object) -> AsyncIterator[_DiskFails]:
+        async def fail() -> None:
+            raise DurabilityLost("fdatasync of log/1 failed: Input/output error")
+
+        with single_error():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(fail)
+                yield cls()
+
+    def set_client(self, client: object) -> None:
+        """Nothing is forwarded."""
+
+
+def test_a_disk_that_fails_ends_the_daemon_with_code_74(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.daemon.Consensus", _DiskFails)
+    any_port = "/ip4/127.0.0.1/tcp/0"
+
+    with pytest.raises(SystemExit) as ended:
+        main(["-c", str(folder), "daemon", "--listen", any_port, "--api-listen", any_port])
+
+    assert ended.value.code == 74
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: the disk failed: fdatasync of log/1 failed: Input/output error"
+    )

@@ -70,7 +70,7 @@ def test_a_busy_port_is_refused_saying_what_to_do(tmp_path: Path) -> None:
         port = other.getsockname()[1]
         config = api_config(tmp_path, listen_multiaddrs=(f"/ip4/127.0.0.1/tcp/{port}",))
 
-        with pytest.raises(AddressInUse, match="Address already in use.*--api-listen"):
+        with pytest.raises(AddressInUse, match=r"Address already in use.*--api-listen"):
             APIServer.bind(config)
 
 
