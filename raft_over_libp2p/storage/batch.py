@@ -2,7 +2,7 @@
 
 ::
 
-    batch header   magic 4 | CRC-32 of the payload u32 | count u32 | payload length u32
+    batch header   magic 4 | CRC-32 of the payload u32 | count u31, reset u1 | payload length u32
                    | batch number u64 | first index u64 | CRC-32 of the header u32
     payload        count records, then 4 bytes of trailer
     record         CRC-32 u32 | length u32 | index u64 | term u64 | type u8 | length bytes
@@ -18,6 +18,7 @@ a msgpack entry of type COMMAND does end in a zero.
 
 A batch says from which index on it replaces the log: entries at ``first_index`` and after are
 void, whether it brings new ones or not. That is how a suffix is truncated (see ``log_store``).
+With the reset bit all entries before it are void, too, and ``first_index`` need not follow them.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ _CRC: Final = struct.Struct("<I")
 _RECORD: Final = struct.Struct("<IQQB")
 BATCH_HEADER_BYTES: Final = _HEADER.size + _CRC.size
 RECORD_HEADER_BYTES: Final = _CRC.size + _RECORD.size
+_RESET: Final = 1 << 31
 _MAX_PAYLOAD_BYTES: Final = 1 << 30
 """Far above any batch (64 MiB of uncommitted entries), far below what a u32 holds."""
 
@@ -63,6 +65,7 @@ class Batch:
     number: int
     first_index: Index
     count: int
+    is_reset: bool
 
 
 def batch_bytes(entries: Sequence[LogEntry]) -> int:
@@ -72,7 +75,12 @@ def batch_bytes(entries: Sequence[LogEntry]) -> int:
 
 
 def encode_batch(
-    seed: int, number: int, first_index: Index, entries: Sequence[LogEntry]
+    seed: int,
+    number: int,
+    first_index: Index,
+    entries: Sequence[LogEntry],
+    *,
+    is_reset: bool = False,
 ) -> tuple[bytes, list[int]]:
     """Return the batch's bytes and, for each entry, where its record begins in them.
 
@@ -98,7 +106,8 @@ def encode_batch(
     payload = b"".join(parts)
     if len(payload) > _MAX_PAYLOAD_BYTES:
         raise LocalProtocolError(f"a batch of {len(payload)} bytes is over {_MAX_PAYLOAD_BYTES}")
-    header = _HEADER.pack(_MAGIC, crc32(payload), len(entries), len(payload), number, first_index)
+    count = len(entries) | (_RESET if is_reset else 0)
+    header = _HEADER.pack(_MAGIC, crc32(payload), count, len(payload), number, first_index)
     return b"".join((header, _CRC.pack(crc32(header, seed)), payload)), offsets
 
 
@@ -113,7 +122,7 @@ def parse_batch(data: bytes, offset: int, seed: int) -> Batch | None:
         return None
     if data[end - len(_TRAILER) : end] != _TRAILER:
         return None
-    return Batch(offset, end, number, first_index, count)
+    return Batch(offset, end, number, first_index, count & ~_RESET, bool(count & _RESET))
 
 
 def records(data: bytes, batch: Batch) -> Iterator[tuple[int, int, int, int, int]]:

@@ -87,6 +87,11 @@ class LogIndex:
         self._lengths.extend(lengths)
         self._configurations.extend(configurations)
 
+    def reset(self, next_index: Index) -> None:
+        """Forget every entry; the next one will be ``next_index``."""
+        self.drop_before(Index(self.last + 1))
+        self.first = next_index
+
     def first_in_or_after(self, segment: int) -> Index:
         """Return the oldest entry held by ``segment`` or a later one (``last + 1`` if none is)."""
         return Index(self.first + bisect_left(self._places, segment << _OFFSET_BITS))

@@ -137,7 +137,9 @@ def _take(
         raise CorruptLog(
             path, batch.offset, f"batch {batch.number} follows batch {scan.last_batch}"
         )
-    if not is_start and batch.first_index > index.last + 1:
+    if batch.is_reset:
+        index.reset(batch.first_index)
+    elif not is_start and batch.first_index > index.last + 1:
         raise CorruptLog(
             path, batch.offset, f"entry {batch.first_index} follows entry {index.last}"
         )

@@ -10,6 +10,11 @@ is zeroed, durably, before the next attempt. Truncation adds a batch behind the 
 reading the log in order meets the voided entries first and the batch that voids them after. For
 a voided entry to be read as live, the voiding batch would have to be missing, but it was synced
 before ``write`` returned, and if it was the torn last one, nobody was told of the truncation.
+A reset is a batch that voids every entry before it, so the same holds of it: the log is as it
+was until that batch is whole, and empty from then on, beginning where the batch says. Segments
+that it left without a live entry are removed after it is durable, oldest first, so it can
+never be missing while an entry that it voids is there.
+
 No byte offset is used twice by two batches that were both acknowledged, and no segment file is
 recycled, so no stale record can lie where a new one is expected.
 
@@ -173,6 +178,17 @@ class SegmentedLog:
             self._is_lost = True
             raise
 
+    def reset(self, next_index: Index) -> None:
+        self._check_usable()
+        if next_index < 1:
+            raise LocalProtocolError(f"a log cannot begin at entry {next_index}")
+        try:
+            self._append_batch(next_index, (), is_reset=True)
+        except DurabilityLost:
+            self._is_lost = True
+            raise
+        self.remove_prefix(Index(next_index - 1))
+
     def remove_prefix(self, upto: Index) -> Index:
         """Unlink the segments in which nothing after ``upto`` is kept; return the new first index.
 
@@ -206,7 +222,9 @@ class SegmentedLog:
 
     # -- inside
 
-    def _append_batch(self, first: Index, entries: Sequence[LogEntry]) -> None:
+    def _append_batch(
+        self, first: Index, entries: Sequence[LogEntry], *, is_reset: bool = False
+    ) -> None:
         if self._remains_bytes:
             self._clear_remains()
         number = self._last_batch + 1
@@ -215,7 +233,7 @@ class SegmentedLog:
         if is_rolling:
             self._roll(size)
         tail = self._tail
-        data, offsets = encode_batch(tail.seed, number, first, entries)
+        data, offsets = encode_batch(tail.seed, number, first, entries, is_reset=is_reset)
         try:
             tail.file.pwrite(data, tail.end)
         except DiskFull:
@@ -224,6 +242,8 @@ class SegmentedLog:
         tail.file.fdatasync()
         is_configuration = self._index.is_configuration
         with self._lock:
+            if is_reset:
+                self._index.reset(first)
             self._index.replace_from(
                 first,
                 tail.number,
