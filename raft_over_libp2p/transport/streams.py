@@ -211,7 +211,10 @@ class Door:
 
     def is_connected(self, peer: ServerID) -> bool:
         """Tell whether a connection to ``peer`` stands, as far as the host knows."""
-        connections = self._host.get_network().get_connections(_peer_id(peer))
+        try:
+            connections = self._host.get_network().get_connections(_peer_id(peer))
+        except PeerUnreachable:
+            return False
         return any(not connection.is_closed for connection in connections)
 
     async def connect(self, peer: ServerID, timeout_s: float) -> None:

@@ -72,10 +72,17 @@ async def test_a_request_that_comes_byte_by_byte_is_understood() -> None:
 
 
 @pytest.mark.parametrize(
-    "case",
-    ["unknown type", "garbage", "truncated", "too large", "too large announced", "nothing"],
+    ("case", "refused"),
+    [
+        ("unknown type", {"UnknownRPCType": 1}),
+        ("garbage", {"MalformedMessage": 1}),
+        ("truncated", {"MalformedMessage": 1}),
+        ("too large", {"FrameTooLarge": 1}),
+        ("too large announced", {"MalformedMessage": 1}),
+        ("nothing", {}),
+    ],
 )
-async def test_what_is_no_request_ends_its_stream_only(case: str) -> None:
+async def test_what_is_no_request_ends_its_stream_only(case: str, refused: dict[str, int]) -> None:
     async with raw_world() as world:
         request = world.encoded(vote(world.as_server()))
         good = await world.open_stream()
@@ -97,6 +104,7 @@ async def test_what_is_no_request_ends_its_stream_only(case: str) -> None:
             await bad.close()
 
         assert await rest_of(bad) == b""
+        assert world.transport.refused == refused
         assert await world.is_well()
         await good.write(request)
         received = await world.server.inbox.next(RequestReceived)
