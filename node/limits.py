@@ -18,7 +18,6 @@ __all__ = [
     "MAX_REQUEST_LINE_SLOP_BYTES",
     "MAX_STREAM_CHUNK_PINS",
     "SHUTDOWN_S",
-    "START_S",
 ]
 
 KIB: Final = 1024
@@ -48,5 +47,3 @@ MAX_CLIENT_LINE_BYTES: Final = 4 * KIB
 """One line of ``pin add -``: a CID and a name."""
 SHUTDOWN_S: Final = 10.0
 """From SIGTERM to the process's end; what has not stopped by then is abandoned."""
-START_S: Final = 30.0
-"""From start to listening."""
