@@ -28,6 +28,7 @@ types: $(VENV)/.dev
 
 imports: $(VENV)/.dev
 	@$(BIN)/lint-imports
+	@$(BIN)/deptry .
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks $(ARGS)
