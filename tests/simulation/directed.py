@@ -117,6 +117,15 @@ class Directed:
         """Have messages of ``source`` to ``target`` take ``seconds`` more."""
         self.world.network.extra_s[self.server(source).id, self.server(target).id] = seconds
 
+    def hold_disk(self, server: Server) -> None:
+        """Have nothing of what ``server`` writes become durable."""
+        self.world.stuck_disks.add(server.id)
+
+    def release_disk(self, server: Server) -> None:
+        """Have all that ``server`` wrote become durable now."""
+        self.world.stuck_disks.discard(server.id)
+        server.hasten_sync()
+
     @staticmethod
     def kill(server: Server) -> None:
         """Kill ``server``; it stays down until :meth:`restart`."""

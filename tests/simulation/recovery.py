@@ -21,12 +21,13 @@ _ASK_EVERY_S = 0.2
 
 
 class Recovery:
-    """Heals a world and demands progress of it."""
+    """Heals a world and demands progress of it: a read first, then a write."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self._healed_at = world.now
         self._asked_at = -_ASK_EVERY_S
+        self._reads_done = world.clients.reads_done
         self._fresh: list[bytes] = []
         self._progress = 0
         self._progress_at = world.now
@@ -82,8 +83,10 @@ class Recovery:
             self._asked_at = world.now
             for server in world.everyone:
                 if server.role is Role.LEADER and server.machine is not None:
-                    self._fresh += world.workload.write(server)
                     world.workload.read(server)
+                    # A new leader must serve reads although nobody writes.
+                    if world.clients.reads_done > self._reads_done:
+                        self._fresh += world.workload.write(server)
         return False
 
     def _report(self) -> None:

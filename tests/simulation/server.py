@@ -381,7 +381,7 @@ class Server:
 
     def _start_sync(self) -> None:
         disk, world = self.disk, self.world
-        if disk.flushing or not disk.queue:
+        if disk.flushing or not disk.queue or self.id in world.stuck_disks:
             return
         dice, profile = world.dice, world.profile
         waiting = len(disk.queue)
@@ -397,6 +397,7 @@ class Server:
 
     def hasten_sync(self) -> None:
         """The disk is well again: what it has been busy with for long is done now."""
+        self._start_sync()
         if self.disk.flushing:
             self._syncs += 1
             self.world.push(self.world.now, self._synced, (self.core, self._syncs))

@@ -10,6 +10,7 @@ from tests.simulation.faults import (
     EARLY_ANSWER_CONFIRMS_A_READ,
     FAULTS,
     NONVOTER_CONFIRMS_A_READ,
+    TRUNCATED_IS_ACKNOWLEDGED,
 )
 from tests.simulation.server import Server
 from tests.simulation.violation import Violation
@@ -142,3 +143,37 @@ def test_a_nonvoter_confirms_no_read() -> None:
 def test_a_read_confirmed_by_a_nonvoter_is_caught() -> None:
     with NONVOTER_CONFIRMS_A_READ.seeded(), pytest.raises(Violation, match="linearisable reads"):
         _nonvoter_with_an_old_leader()
+
+
+def _truncated_before_its_sync() -> Directed:
+    """A follower holds an entry back in its disk; a later leader overwrites it; then the disk goes on."""
+    stage = Directed(5)
+    s1, s2 = stage.elect(1), stage.server(2)
+    stage.run_for(0.5)
+    old_term = s1.hard_state.term
+    stage.hold_disk(s2)
+    stage.cut({1}, {3, 4, 5})
+    stage.write(s1)
+    index = len(s1.log)
+    stage.wait_for(lambda: len(s2.log) == index, "s2 to take the entry in")
+    _other_leader(stage, s1)
+    stage.wait_for(lambda: s2.log[index - 1].term > old_term, "s2 to take in another entry there")
+    stage.release_disk(s2)
+    stage.run_for(0.1)
+    return stage
+
+
+def test_an_entry_truncated_before_its_sync_is_not_acknowledged() -> None:
+    """Rule 8: what became durable is another leader's entry."""
+    stage = _truncated_before_its_sync()
+
+    assert [] == list(stage.server(2).inbound)
+    assert len(stage.world.commitment.entries) == stage.server(2).applied
+
+
+def test_an_acknowledgement_of_a_truncated_entry_is_caught() -> None:
+    with (
+        TRUNCATED_IS_ACKNOWLEDGED.seeded(),
+        pytest.raises(Violation, match="acknowledged is durable"),
+    ):
+        _truncated_before_its_sync()

@@ -11,7 +11,6 @@ from typing import Any
 
 from raft_over_libp2p.core.machine import Machine
 from raft_over_libp2p.core.ready import HardState
-from raft_over_libp2p.errors import RaftError
 from raft_over_libp2p.types import (
     NO_TERM,
     Configuration,
@@ -67,6 +66,8 @@ class World:
         self.marks: Counter[str] = Counter()
         """How often each rare thing happened, so that it is seen when one never does."""
         self.full_disks: set[ServerID] = set()
+        self.stuck_disks: set[ServerID] = set()
+        """Disks that begin no sync, so that what is submitted waits."""
         self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._pushed = 0
 
@@ -137,7 +138,10 @@ class World:
                 self.push(self.now, self.workload.run, None)
                 self.run_until(lambda: self.steps >= steps)
                 Recovery(self).demand()
-        except RaftError as error:
+        except Violation:
+            raise
+        except Exception as error:
+            # Whatever comes out of the core (or of this world) is a failed seed, not a failed run.
             raise Violation("the core never raises", f"{type(error).__name__}: {error}") from error
 
     def start(self) -> None:
