@@ -18,6 +18,7 @@ __all__ = [
     "MAX_REQUEST_LINE_SLOP_BYTES",
     "MAX_STREAM_CHUNK_PINS",
     "SHUTDOWN_S",
+    "STALLED_READER_S",
 ]
 
 KIB: Final = 1024
@@ -47,3 +48,5 @@ MAX_CLIENT_LINE_BYTES: Final = 4 * KIB
 """One line of ``pin add -``: a CID and a name."""
 SHUTDOWN_S: Final = 10.0
 """From SIGTERM to the process's end; what has not stopped by then is abandoned."""
+STALLED_READER_S: Final = 120.0
+"""A client that takes nothing of its answer for so long is dropped; `pin ls | less` may pause."""

@@ -104,11 +104,21 @@ class APIClient:
                     response.read()
                     raise _failure(response)
                 yield dict(response.headers)
-                for line in response.iter_lines():
-                    if line:
-                        yield json.loads(line)
+                yield from self._lines(response)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
+
+    def _lines(self, response: httpx.Response) -> Iterator[dict[str, object]]:
+        try:
+            for line in response.iter_lines():
+                if line:
+                    yield json.loads(line)
+        except (httpx.TransportError, ValueError) as error:
+            raise RequestFailed(
+                0,
+                f"the list from {self.url} broke off: {str(error) or type(error).__name__}",
+                ExitCode.NOT_DONE,
+            ) from error
 
     def _request(self, method: str, path: str, params: Mapping[str, str] | None) -> httpx.Response:
         try:

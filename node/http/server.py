@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -135,6 +136,11 @@ def _bind(multiaddr: str) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sys.platform == "linux":
+            # Accepted connections inherit it. Hypercorn itself waits for ever for a client that
+            # stopped reading a list, and cannot be cancelled while it does.
+            stalled_ms = round(limits.STALLED_READER_S * 1000)
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_ms)
         bound.bind((host, port))
         bound.listen(_BACKLOG)
         bound.settimeout(0)

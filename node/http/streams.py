@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Self
 
 from starlette.responses import Response, StreamingResponse
 
@@ -22,21 +24,24 @@ def ndjson_response(objects: Iterator[dict[str, object]], headers: dict[str, str
     if first is None:
         return Response(status_code=204, headers=headers, media_type="application/json")
     return StreamingResponse(
-        _chunks(first, objects), headers=headers, media_type="application/json"
+        _Chunks(chain((first,), objects)), headers=headers, media_type="application/json"
     )
 
 
-async def _chunks(
-    first: dict[str, object], objects: Iterator[dict[str, object]]
-) -> AsyncIterator[bytes]:
-    lines = [json_line(first)]
-    for item in objects:
-        lines.append(json_line(item))
-        if len(lines) >= limits.MAX_STREAM_CHUNK_PINS:
-            yield b"".join(lines)
-            lines.clear()
-    if lines:
-        yield b"".join(lines)
+class _Chunks:
+    """Pieces of the answer. Not an async generator: nobody closes one when the client goes."""
+
+    def __init__(self, objects: Iterator[dict[str, object]]) -> None:
+        self._objects = objects
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = b"".join(map(json_line, islice(self._objects, limits.MAX_STREAM_CHUNK_PINS)))
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
 
 def json_line(item: dict[str, object]) -> bytes:

@@ -160,3 +160,24 @@ def test_a_connection_lost_before_the_answer_leaves_the_outcome_unknown(run: Run
 
     assert ran.code == 3
     assert "may or may not have been done" in ran.err
+
+
+def test_a_list_that_breaks_off_ends_with_an_error(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def answer_half() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(
+                    b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"cid": "x"}\n'
+                )
+
+        thread = threading.Thread(target=answer_half)
+        thread.start()
+        ran = run("--host", f"127.0.0.1:{port}", "pin", "ls")
+        thread.join()
+
+    assert ran.code == 1
+    assert f"the list from http://127.0.0.1:{port} broke off" in ran.err

@@ -6,11 +6,14 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from node.errors import AddressInUse, ConfigError
 from node.http.app import build_app
 from node.http.pin_options import ReplicationFactors
 from node.http.server import APIServer
+from pinstate.pin import Pin
+from pinstate.state import PinState
 from tests.node.fakes import CID_V0, FakeConsensus, FakeDirectory, api_config
 
 ANY = ("/ip4/127.0.0.1/tcp/0",)
@@ -90,3 +93,20 @@ def test_a_failed_bind_releases_the_ports_bound_before_it(tmp_path: Path) -> Non
 def test_an_address_that_is_not_tcp_is_refused(tmp_path: Path, address: str) -> None:
     with pytest.raises(ConfigError, match="is not an address such as"):
         APIServer.bind(api_config(tmp_path, listen_multiaddrs=(address,)))
+
+
+async def test_a_client_that_stops_reading_is_dropped_and_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.limits.STALLED_READER_S", 1.0)
+    cids = (b"\x12\x20" + i.to_bytes(32, "big") for i in range(20_000))
+    consensus = FakeConsensus(PinState(Pin.of(cid, name="n" * 200) for cid in cids))
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            url = await _serve(nursery, consensus, tmp_path)
+            stream = await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+            await stream.send_all(b"GET /allocations HTTP/1.1\r\nHost: peer\r\n\r\n")
+            assert (await stream.receive_some(100)).startswith(b"HTTP/1.1 200")
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            nursery.cancel_scope.cancel()
+        await stream.aclose()

@@ -28,6 +28,10 @@ def test_three_embedded_peers_agree() -> None:
     assert len(lines) == 4
 
 
+def test_a_cluster_of_one_is_embedded() -> None:
+    assert _run(str(EXAMPLES / "embed.py"))
+
+
 def test_a_file_is_pinned_over_http(tmp_path: Path) -> None:
     (tmp_path / "hello.txt").write_text("hello")
     with made_peers(tmp_path) as [daemon]:
