@@ -10,10 +10,11 @@ import trio
 from trio import TaskStatus
 
 from raft_over_libp2p.core.events import Event
+from raft_over_libp2p.core.messages import InstallSnapshotRequest
 from raft_over_libp2p.core.ready import Output
-from raft_over_libp2p.types import ServerID
+from raft_over_libp2p.types import CallID, Index, ServerID, Term
 
-__all__ = ["Deliver", "Link", "Transport"]
+__all__ = ["Deliver", "Link", "SnapshotExchange", "SnapshotSource", "Spool", "Transport"]
 
 Deliver: TypeAlias = Callable[[Event], None]
 """Hands an event to the driver; returns at once, never raises, called from the trio thread."""
@@ -27,6 +28,73 @@ class Link:
     is_connected: bool
     last_error: str
     """Why the last attempt failed, in words for an operator; empty when it did not."""
+    snapshot_bytes_sent: int = 0
+    """How much of the snapshot being sent to it has left; 0 while none is."""
+    snapshot_bytes_total: int = 0
+    """The size of the snapshot being sent to it; 0 while none is."""
+
+
+class SnapshotSource(Protocol):
+    """The bytes of one snapshot, for one reader; ``storage.interface.SnapshotReader`` is one."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes there are in all."""
+        ...
+
+    def read(self, max_bytes: int) -> bytes:
+        """Return the next bytes, ``max_bytes`` unless the end is nearer; none at the end.
+
+        Called from the trio thread: the file was read whole not long ago, so it is in memory.
+
+        Raises:
+            StorageError: it cannot be read.
+
+        """
+        ...
+
+    def close(self) -> None:
+        """Release it; idempotent."""
+        ...
+
+
+class Spool(Protocol):
+    """Where the bytes of one snapshot from a peer go, until the core decides about it."""
+
+    def write(self, chunk: bytes) -> None:
+        """Take in the next bytes; at once, without an fsync. Raises nothing.
+
+        What fails here, as on a full disk, the driver tells the core when it is asked to
+        store the snapshot.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Drop what was written: its request will not be delivered. Raises nothing."""
+        ...
+
+
+class SnapshotExchange(Protocol):
+    """Snapshots as the transport needs them; the driver has the store."""
+
+    async def open_snapshot(self, index: Index, term: Term) -> SnapshotSource:
+        """Return the snapshot at ``index`` and ``term``, verified; the caller closes it.
+
+        Cancelling it leaves nothing open.
+
+        Raises:
+            StorageError: there is none such, or it is damaged.
+
+        """
+        ...
+
+    def spool(self, call: CallID, peer: ServerID, request: InstallSnapshotRequest) -> Spool | None:
+        """Return where the ``request.size_bytes`` bytes go that follow; None drops them.
+
+        Once they are all written, ``RequestReceived(call, peer, request)`` is delivered and the
+        spool is touched no more; when they do not come, ``cancel`` is called instead.
+        """
+        ...
 
 
 class Transport(Protocol):
@@ -37,12 +105,25 @@ class Transport(Protocol):
     others) leave in the order given. Each ``RequestReceived`` has a call number never used
     before; its ``Reply`` leaves on its own stream in the order the requests came, and a
     ``Reply`` to a call whose stream is gone is dropped silently. ``send`` never blocks.
+
+    A ``Call`` of an InstallSnapshot has a stream of its own, on which the snapshot's bytes
+    follow the request; it holds up no other call, and is given up when its time is over
+    (``TransportTiming.snapshot_timeout_s``), when the peer is no longer a member, or when
+    another InstallSnapshot to the same peer is given. An InstallSnapshot that comes is
+    delivered when all of its bytes are here, and never otherwise.
     """
 
     async def run(
-        self, deliver: Deliver, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        deliver: Deliver,
+        snapshots: SnapshotExchange | None = None,
+        *,
+        task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve until cancelled; ``started`` once inbound calls are answered. Closes its streams."""
+        """Serve until cancelled; ``started`` once inbound calls are answered. Closes its streams.
+
+        Without ``snapshots`` none is sent, and the bytes of those that come are dropped.
+        """
         ...
 
     def send(self, outputs: Sequence[Output]) -> None:

@@ -12,7 +12,7 @@ from raft_over_libp2p.core.events import CallFailed
 from raft_over_libp2p.core.ready import Call, Output
 from raft_over_libp2p.errors import LocalProtocolError
 from raft_over_libp2p.transport.inbound import Inbound
-from raft_over_libp2p.transport.interface import Deliver, Link
+from raft_over_libp2p.transport.interface import Deliver, Link, SnapshotExchange
 from raft_over_libp2p.transport.lanes import lane_of
 from raft_over_libp2p.transport.outbound import OutboundPeer
 from raft_over_libp2p.transport.streams import Dial, Door
@@ -55,7 +55,11 @@ class Libp2pTransport:
     # -- the Transport protocol
 
     async def run(
-        self, deliver: Deliver, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        deliver: Deliver,
+        snapshots: SnapshotExchange | None = None,
+        *,
+        task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery, self._deliver = nursery, deliver

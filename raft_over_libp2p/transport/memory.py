@@ -28,7 +28,7 @@ from raft_over_libp2p.core.events import (
 from raft_over_libp2p.core.messages import Request, Response
 from raft_over_libp2p.core.ready import Call, Output, Reply
 from raft_over_libp2p.errors import LocalProtocolError
-from raft_over_libp2p.transport.interface import Deliver, Link
+from raft_over_libp2p.transport.interface import Deliver, Link, SnapshotExchange
 from raft_over_libp2p.transport.lanes import Lane, lane_of
 from raft_over_libp2p.transport.timing import TransportTiming
 from raft_over_libp2p.types import CallID, ServerID
@@ -157,7 +157,11 @@ class MemoryTransport:
     # -- the Transport protocol
 
     async def run(
-        self, deliver: Deliver, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self,
+        deliver: Deliver,
+        snapshots: SnapshotExchange | None = None,
+        *,
+        task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         self._deliver = deliver
         self.is_running = True

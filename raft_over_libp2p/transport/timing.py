@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Final
 
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.errors import LocalProtocolError
 from raft_over_libp2p.transport.lanes import Lane
 
 __all__ = ["TransportTiming"]
+
+SNAPSHOT_BYTES_PER_TIMEOUT: Final = 256 * 1024
+"""hashicorp/raft's ``DefaultTimeoutScale``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,13 @@ class TransportTiming:
             heartbeat_call_timeout_s=config.heartbeat_timeout_s,
             silence_s=min(2 * config.heartbeat_timeout_s, network_timeout_s),
         )
+
+    def snapshot_timeout_s(self, size_bytes: int) -> float:
+        """Return how long sending a snapshot of that size and its answer may take, as Go has it.
+
+        hashicorp/raft ``net_transport.go`` InstallSnapshot: the timeout for each 256 KiB.
+        """
+        return self.network_timeout_s * max(1.0, size_bytes / SNAPSHOT_BYTES_PER_TIMEOUT)
 
     def call_timeout_s(self, lane: Lane) -> float:
         """Return how long a call on ``lane`` may stay unanswered."""
