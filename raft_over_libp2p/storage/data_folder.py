@@ -8,9 +8,10 @@
       FORMAT           JSON: the format's version, the peer ID, the folder's random ID
       vote             term and vote (see ``vote_store``)
       log/             segments (see ``segment``)
+      snapshots/       in Go's layout (see ``snapshot_store``)
 
 FORMAT is written last: with it, vote file and log directory are there. Without it, a crash cut
-the making of the folder short, and making it starts again.
+the making of the folder short, and making it starts again. ``snapshots`` is made after it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from raft_over_libp2p.errors import CorruptLog, StorageError
 from raft_over_libp2p.storage.filesystem import FileSystem, RealFileSystem
 from raft_over_libp2p.storage.log_store import SegmentedLog
 from raft_over_libp2p.storage.segment import FOLDER_ID_BYTES
+from raft_over_libp2p.storage.snapshot_store import SNAPSHOTS_RETAINED, FileSnapshotStore
 from raft_over_libp2p.storage.vote_store import VoteStore
 from raft_over_libp2p.types import Configuration, Index, LogEntry, LogType, ServerID, Term
 from raft_over_libp2p.wire.log_entry import encode_entry
@@ -43,20 +45,28 @@ _BOOTSTRAP_TERM: Final = Term(1)
 
 
 class DataFolder:
-    """An open data folder; a context manager. Made by :meth:`open`, used from one thread.
+    """An open data folder; a context manager. Made by :meth:`open`.
 
-    ``log`` and ``stable`` are the stores in it; ``log.torn`` tells of a torn batch that was
-    dropped, which the caller should say loudly.
+    ``log``, ``stable`` and ``snapshots`` are the stores in it. Log and vote are used from one
+    thread, snapshots from another. ``log.torn`` tells of a torn batch that was dropped,
+    ``snapshots.skipped`` of snapshots that cannot be used: the caller should say both loudly.
     """
 
     def __init__(
-        self, path: str, server_id: ServerID, log: SegmentedLog, stable: VoteStore, held: ExitStack
+        self,
+        path: str,
+        server_id: ServerID,
+        log: SegmentedLog,
+        stable: VoteStore,
+        snapshots: FileSnapshotStore,
+        held: ExitStack,
     ) -> None:
         """Take over what :meth:`open` opened."""
         self.path = path
         self.server_id = server_id
         self.log = log
         self.stable = stable
+        self.snapshots = snapshots
         self._held = held
 
     @classmethod
@@ -68,6 +78,7 @@ class DataFolder:
         fs: FileSystem | None = None,
         lock_path: str | None = None,
         segment_bytes: int = limits.SEGMENT_BYTES,
+        snapshots_retained: int = SNAPSHOTS_RETAINED,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> DataFolder:
         """Open the folder of ``server_id`` at ``path``, making it if it is not there.
@@ -80,6 +91,7 @@ class DataFolder:
                 default ``cluster.lock`` in the folder's parent. Two folders open in one
                 process must not share it: POSIX locks cannot tell them apart.
             segment_bytes: size of new log segments.
+            snapshots_retained: how many finished snapshots are kept (``raft_max_snapshots``).
             entropy: gives the folder its random ID.
 
         Raises:
@@ -116,12 +128,18 @@ class DataFolder:
                     f"{stable.durable_batch} was durable",
                 )
             _finish_bootstrap(log, stable)
-            return cls(path, server_id, log, stable, held.pop_all())
+            snapshots = FileSnapshotStore(fs, path, retain=snapshots_retained)
+            return cls(path, server_id, log, stable, snapshots, held.pop_all())
 
     @property
     def is_fresh(self) -> bool:
-        """Whether this server never took part in any cluster: no entry, no term, no vote."""
-        return self.log.last_batch == 0 and self.stable.load() == HardState(Term(0))
+        """Whether this server never took part in any cluster: no entry, term, vote or snapshot."""
+        return (
+            self.log.last_batch == 0
+            and self.stable.load() == HardState(Term(0))
+            and self.snapshots.newest() is None
+            and not self.snapshots.skipped
+        )
 
     def bootstrap(self, configuration: Configuration, codec: ConfigurationCodec) -> None:
         """Make ``configuration`` the first entry: index 1, term 1 (hashicorp/raft BootstrapCluster).

@@ -102,13 +102,20 @@ class FileSystem(Protocol):
         ...
 
     def rename(self, old: str, new: str) -> None:
-        """Move ``old`` over ``new`` in one step; both in one directory."""
+        """Move ``old`` over ``new`` in one step; both in one directory.
+
+        A directory moves with what is in it, to a name that is free.
+        """
         ...
 
     def unlink(self, path: str) -> None: ...
 
     def mkdir(self, path: str) -> None:
         """Make one directory; its parent exists."""
+        ...
+
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory."""
         ...
 
     def listdir(self, path: str) -> list[str]:
@@ -177,6 +184,14 @@ class RealFileSystem:
             if error.errno in _NO_SPACE:
                 raise _write_error(error, path, "make directory") from error
             raise _plain_error(error, path, "make directory") from error
+
+    def rmdir(self, path: str) -> None:
+        try:
+            Path(path).rmdir()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise _plain_error(error, path, "remove") from error
+        except OSError as error:
+            raise _write_error(error, path, "remove") from error
 
     def listdir(self, path: str) -> list[str]:
         try:

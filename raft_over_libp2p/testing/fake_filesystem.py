@@ -186,6 +186,15 @@ class FakeFileSystem:
             raise StorageError(f"cannot make directory {path}: File exists")
         self._relink(directory, _Relink(None, name, _Directory()))
 
+    def rmdir(self, path: str) -> None:
+        directory, name = self._parent(path)
+        found = directory.seen.get(name)
+        if not isinstance(found, _Directory):
+            raise StorageError(f"cannot remove {path}: No such directory")
+        if found.seen:
+            raise DurabilityLost(f"cannot remove {path}: Directory not empty")
+        self._relink(directory, _Relink(name, None, None))
+
     def listdir(self, path: str) -> list[str]:
         return sorted(self._directory(path).seen)
 

@@ -137,7 +137,7 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path: Path)
 def test_a_folder_that_lost_its_format_file_is_refused(tmp_path: Path) -> None:
     DataFolder.open(tmp_path / "raft", ME).close()
     (tmp_path / "raft" / "FORMAT").unlink()
-    with pytest.raises(StorageError, match="has no FORMAT file but holds log"):
+    with pytest.raises(StorageError, match="has no FORMAT file but holds snapshots, log"):
         DataFolder.open(tmp_path / "raft", ME)
 
 

@@ -92,6 +92,33 @@ def test_a_directory_is_made_once(disk: Disk) -> None:
         disk.fs.mkdir(f"{disk.root}/d")
 
 
+def test_an_empty_directory_is_removed(disk: Disk) -> None:
+    disk.fs.mkdir(f"{disk.root}/d")
+    disk.fs.rmdir(f"{disk.root}/d")
+    assert [] == disk.fs.listdir(disk.root)
+
+
+def test_a_directory_with_a_file_in_it_is_not_removed(disk: Disk) -> None:
+    disk.fs.mkdir(f"{disk.root}/d")
+    disk.fs.open_file(f"{disk.root}/d/f", create=True)
+    with pytest.raises(DurabilityLost, match=f"{disk.root}/d: Directory not empty"):
+        disk.fs.rmdir(f"{disk.root}/d")
+
+
+@pytest.mark.parametrize("name", ["none", "f"])
+def test_what_is_no_directory_is_not_removed_as_one(disk: Disk, name: str) -> None:
+    disk.fs.open_file(f"{disk.root}/f", create=True)
+    with pytest.raises(StorageError, match=f"cannot remove {disk.root}/{name}"):
+        disk.fs.rmdir(f"{disk.root}/{name}")
+
+
+def test_a_directory_is_renamed_with_what_is_in_it(disk: Disk) -> None:
+    disk.fs.mkdir(f"{disk.root}/d")
+    disk.fs.open_file(f"{disk.root}/d/f", create=True)
+    disk.fs.rename(f"{disk.root}/d", f"{disk.root}/e")
+    assert (["e"], ["f"]) == (disk.fs.listdir(disk.root), disk.fs.listdir(f"{disk.root}/e"))
+
+
 def test_existence_and_kind_are_told(disk: Disk) -> None:
     disk.fs.mkdir(f"{disk.root}/d")
     disk.fs.open_file(f"{disk.root}/f", create=True)
