@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from tests.simulation.check_commitment import CommitmentCheck
     from tests.simulation.server import Server
 
-__all__ = ["ElectionCheck"]
+__all__ = ["STRANGERS_TERM", "ElectionCheck"]
+
+STRANGERS_TERM = Term(1_000_000)
+"""What a server that belongs to no configuration asks for; no member's term may go there."""
 
 
 class ElectionCheck:
@@ -28,6 +31,8 @@ class ElectionCheck:
 
     def vote_durable(self, voter: ServerID, hard_state: HardState) -> None:
         """Record a vote at the moment it is on the disk: one for each server and term."""
+        if hard_state.term >= STRANGERS_TERM:
+            violated("a stranger moves no term", f"{voter} went to {hard_state}")
         if hard_state.vote is None:
             return
         key = (voter, hard_state.term)

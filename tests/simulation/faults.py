@@ -124,6 +124,7 @@ FAULTS = (
         "log.term(entry.index) != entry.term",
         "entry.index > server.commit_index",
         "no truncation of matching entries",
+        "no truncation of what is committed",
     ),
     # More of what is on record as having gone wrong somewhere.
     _fault(
@@ -277,6 +278,13 @@ FAULTS = (
         "(is_quiet and not server.is_blank)",
         "recovery",
         within_seeds=100,
+    ),
+    _fault(
+        "a stranger is judged like a voter",
+        "voting:answer_vote",
+        "standing is _Standing.STRANGER or ",
+        "",
+        "a stranger moves no term",
     ),
     _fault(
         "a heartbeat's answer waits for the log",

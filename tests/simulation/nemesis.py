@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from raft_over_libp2p.types import ServerID
+from raft_over_libp2p.core.messages import RequestVoteRequest, TimeoutNowRequest
+from raft_over_libp2p.core.ready import Role
+from raft_over_libp2p.types import NO_INDEX, NO_TERM, ServerID
+from tests.simulation.check_elections import STRANGERS_TERM
 from tests.simulation.network import KINDS
 
 if TYPE_CHECKING:
@@ -27,8 +30,11 @@ class Nemesis:
             (self._crash, profile.crash_every_s),
             (self._pause, profile.pause_every_s),
             (self._fill_disk, profile.disk_full_every_s),
+            (self._transfer, profile.transfer_every_s),
+            (self._shout, profile.stranger_every_s),
         ):
-            if every_s:
+            takes_two = action in {self._reset, self._partition, self._transfer}
+            if every_s and (len(world.everyone) > 1 or not takes_two):
                 self._repeat(action, every_s)
 
     def _repeat(self, action: Callable[[], None], every_s: float) -> None:
@@ -49,6 +55,31 @@ class Nemesis:
         source, target = world.dice.sample(world.everyone, 2)
         world.marks["reset"] += 1
         world.network.reset_streams(source, target, world.dice.choice(list(KINDS)))
+
+    def _transfer(self) -> None:
+        """Somebody is told to campaign by a leader, or by who is none: then it must not."""
+        world = self.world
+        source, target = world.dice.sample(world.everyone, 2)
+        leaders = [server for server in world.everyone if server.role is Role.LEADER]
+        if leaders and world.dice.random() < 0.8:
+            source = world.dice.choice(leaders)
+        if source is not target:
+            world.marks["transfer"] += 1
+            world.network.send_unasked(source, target, TimeoutNowRequest())
+
+    def _shout(self) -> None:
+        """A server that belongs to no configuration, and whose log is empty, asks for a vote."""
+        world = self.world
+        world.marks["stranger"] += 1
+        for target in world.everyone:
+            request = RequestVoteRequest(
+                term=STRANGERS_TERM,
+                candidate=world.stranger.id,
+                last_log_index=NO_INDEX,
+                last_log_term=NO_TERM,
+                leadership_transfer=world.dice.random() < 0.5,
+            )
+            world.network.send_unasked(world.stranger, target, request)
 
     def _crash(self) -> None:
         dice = self.world.dice

@@ -128,6 +128,12 @@ class Network:
         source.arm_sweep()
         self._carry(flight)
 
+    def send_unasked(self, source: Server, target: Server, request: Request) -> None:
+        """Send ``request`` in the name of ``source``, whose machine knows nothing of it."""
+        flight = Flight(source, target, CallID(0), request, self.world.now)
+        flight.is_duplicate = True
+        self.world.push(self.world.now + self.world.profile.latency_s[1], self._arrive, flight)
+
     def _carry(self, flight: Flight) -> None:
         world, profile, dice = self.world, self.world.profile, self.world.dice
         if profile.drop and dice.random() < profile.drop:

@@ -21,6 +21,8 @@ FAULT_KINDS = (
     "disk_full",
     "pause",
     "clock_drift",
+    "transfer",
+    "stranger",
 )
 
 
@@ -60,6 +62,10 @@ class Profile:
     disk_full_every_s: float = 0.0
     pause_every_s: float = 0.0
     clock_drift: float = 0.0
+    stranger_every_s: float = 0.0
+    """A server outside every configuration asks for votes in a far term."""
+    transfer_every_s: float = 0.0
+    """TimeoutNow in the name of a leader, to anybody, whether that is behind or not."""
 
     @staticmethod
     def draw(dice: random.Random) -> Profile:
@@ -70,10 +76,13 @@ class Profile:
             drawn = low * (high / low) ** dice.random()
             return drawn if kind in on else 0.0
 
-        voters = 3 if dice.random() < 0.7 else 5
+        voters = dice.choice((1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5))
         nonvoters = 1 if dice.random() < 0.2 else 0
-        blank = dice.randint(1, voters + nonvoters - 1) if dice.random() < 0.3 else 0
+        others = voters + nonvoters - 1
+        blank = dice.randint(1, others) if others and dice.random() < 0.3 else 0
         raft = RaftConfig(
+            heartbeat_timeout_s=dice.choice((0.6, 1.0, 1.0)),
+            election_timeout_s=dice.choice((1.0, 1.0, 2.0)),
             max_append_entries=dice.choice((1, 2, 8, 64)),
             max_inflight_appends=dice.choice((1, 2, 4)),
             pre_vote_disabled=dice.random() < 0.2,
@@ -105,4 +114,6 @@ class Profile:
             disk_full_every_s=chance("disk_full", 2.0, 10.0),
             pause_every_s=chance("pause", 1.0, 8.0),
             clock_drift=chance("clock_drift", 0.01, 0.05),
+            stranger_every_s=chance("stranger", 0.5, 10.0),
+            transfer_every_s=chance("transfer", 1.0, 10.0),
         )

@@ -81,6 +81,7 @@ class World:
         self.network = Network(self)
         self.everyone = self._servers(members)
         self.servers = {server.id: server for server in self.everyone}
+        self.stranger = Server(self, ServerID("stranger"), HardState(NO_TERM), [])
         self.workload = Clients(self)
 
     def _members(self) -> tuple[Member, ...]:
