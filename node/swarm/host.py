@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import libp2p.network.connection.swarm_connection as swarm_connection_module
+import trio
 from libp2p import new_swarm
 from libp2p.abc import IHost, INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_new_x25519_key_pair
 from libp2p.custom_types import StreamHandlerFn
-from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
@@ -25,6 +25,7 @@ from multiaddr import Multiaddr
 from keys.cluster_secret import ClusterSecret
 from keys.identity import Identity
 from keys.peer_id import PeerID
+from node.swarm.announcing import AnnouncingHost
 from node.swarm.dialing import AddressBook, DialFailed, Dialler
 from node.swarm.muxer import YamuxMuxer
 from node.swarm.record_layer import NoiseSecurity, TLSSecurity
@@ -50,10 +51,36 @@ class PeerSwarm:
 
     host: IHost
     peer_id: PeerID
-    listen_addrs: tuple[Multiaddr, ...]
-    """Where it listens, port 0 resolved, without the peer ID."""
     book: AddressBook
     dialler: Dialler
+    _swarm: Swarm
+    _transport: TCPTransport
+
+    @property
+    def listen_addrs(self) -> tuple[Multiaddr, ...]:
+        """Where it listens, port 0 resolved, without the peer ID."""
+        return tuple(self.host.get_transport_addrs())
+
+    async def listen(self, multiaddrs: Sequence[Multiaddr]) -> None:
+        """Listen on ``multiaddrs``, too.
+
+        Register handlers first: a Go peer asks once, when it has connected, which protocols
+        there are, and opens a stream of one it was not told of in more steps. Who is
+        connected already is told of the addresses, and of handlers registered later.
+
+        Raises:
+            ListenFailed: one of them cannot be listened on, and so none is.
+
+        """
+        begun: list[Multiaddr] = []
+        try:
+            for address in multiaddrs:
+                await _listen(self._swarm, self._transport, address)
+                begun.append(address)
+        except ListenFailed:
+            for address in begun:
+                await self._swarm.listeners.pop(str(address)).close()
+            raise
 
     def remember(self, peer: PeerID | ServerID, addresses: Sequence[Multiaddr]) -> None:
         """Know ``peer`` at ``addresses``, without connecting to it yet."""
@@ -95,6 +122,8 @@ async def open_swarm(
 ) -> AsyncIterator[PeerSwarm]:
     """Run a host with ``identity``, in the private network of ``secret``, until the block ends.
 
+    Without ``listen_multiaddrs`` it only dials, until :meth:`PeerSwarm.listen`.
+
     Raises:
         ListenFailed: one of ``listen_multiaddrs`` cannot be listened on; nothing is left open.
 
@@ -103,23 +132,26 @@ async def open_swarm(
     transport = TCPTransport(secret.reveal() if secret is not None else None)
     host, swarm = _new_host(identity, transport, announce_multiaddrs)
     failure: Exception | None = None
-    async with _closing(transport), host.run(listen_addrs=[]):
+    async with _closing(transport), host.run(listen_addrs=[]), trio.open_nursery() as nursery:
+        nursery.start_soon(host.announce_changes)
         try:
             # It would dial whoever is in the peerstore, removed members too: who is
             # connected is decided by membership.
             await swarm.auto_connector.stop()
-            for address in listen_multiaddrs:
-                await _listen(swarm, transport, address)
             book = AddressBook()
-            yield PeerSwarm(
+            peer_swarm = PeerSwarm(
                 host,
                 PeerID.parse(str(host.get_id())),
-                tuple(host.get_transport_addrs()),
                 book,
                 Dialler(swarm, book),
+                swarm,
+                transport,
             )
+            await peer_swarm.listen(listen_multiaddrs)
+            yield peer_swarm
         except Exception as error:  # noqa: BLE001 - handed on below, outside the nursery
             failure = error
+        nursery.cancel_scope.cancel()
     if failure is not None:
         # One plain error for the caller, not a group of one.
         raise failure
@@ -137,7 +169,7 @@ def _new_host(
     identity: Identity,
     transport: TCPTransport,
     announce_multiaddrs: Sequence[Multiaddr] | None,
-) -> tuple[BasicHost, Swarm]:
+) -> tuple[AnnouncingHost, Swarm]:
     key_pair = create_new_key_pair(identity.reveal_seed())
     swarm = new_swarm(
         key_pair=key_pair,
@@ -161,7 +193,7 @@ def _new_host(
         raise TypeError(f"py-libp2p made a {type(swarm).__name__}, not a Swarm")
     # The registered class is ignored for yamux (trap 12): the negotiator itself is replaced.
     swarm.upgrader.muxer_multistream = YamuxMuxer()
-    host = BasicHost(
+    host = AnnouncingHost(
         swarm,
         announce_addrs=announce_multiaddrs,
         disable_identify_address_discovery=True,

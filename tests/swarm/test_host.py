@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,6 +13,7 @@ from libp2p.abc import IMuxedStream, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.host.ping import PingService
 from libp2p.network.stream.exceptions import StreamReset
+from libp2p.peer.peerstore import PeerStoreError
 from libp2p.stream_muxer.exceptions import MuxedStreamReset
 from multiaddr import Multiaddr
 
@@ -184,3 +185,53 @@ async def test_reconnecting_does_not_use_up_the_listener() -> None:
         with trio.fail_after(5):
             while limiter.borrowed_tokens:
                 await trio.lowlevel.checkpoint()
+
+
+async def test_a_swarm_listens_when_it_is_told_to() -> None:
+    async with open_swarm(Identity.generate()) as one, open_swarm(Identity.generate()) as two:
+        assert two.listen_addrs == ()
+        two.host.set_stream_handler(ECHO, echo)
+        await two.listen([LOOPBACK])
+        await one.connect(two.peer_id, two.listen_addrs)
+
+        assert await echoed(one, two) == b"echo"
+
+
+async def test_when_one_address_cannot_be_listened_on_none_is() -> None:
+    async with open_swarm(Identity.generate()) as one, open_swarm(Identity.generate()) as two:
+        await one.listen([LOOPBACK])
+        with pytest.raises(ListenFailed, match="in use"):
+            await two.listen([LOOPBACK, *one.listen_addrs])
+
+        assert two.listen_addrs == ()
+
+
+@pytest.mark.parametrize("change", ["handler", "address"])
+async def test_a_peer_that_is_connected_is_told_what_is_new(change: str) -> None:
+    """A Go peer asks once, on connecting; py-libp2p tells it of addresses only."""
+    async with (
+        open_swarm(Identity.generate(), None, [LOOPBACK]) as one,
+        open_swarm(Identity.generate()) as two,
+    ):
+        await two.connect(one.peer_id, one.listen_addrs)
+        await _until(lambda: bool(_protocols(one, two)))
+        assert ECHO not in _protocols(one, two)
+        if change == "handler":
+            two.host.set_stream_handler(ECHO, echo)
+            await _until(lambda: ECHO in _protocols(one, two))
+        else:
+            await two.listen([LOOPBACK])
+            await _until(lambda: bool(_addresses(one, two)))
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    with trio.fail_after(5):
+        while not is_so():
+            await trio.lowlevel.checkpoint()
+
+
+def _addresses(one: PeerSwarm, two: PeerSwarm) -> list[Multiaddr]:
+    try:
+        return one.host.get_peerstore().addrs(two.host.get_id())
+    except PeerStoreError:
+        return []
