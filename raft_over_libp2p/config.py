@@ -37,6 +37,8 @@ class RaftConfig:
     """Entries kept behind a snapshot."""
     snapshot_interval_s: float = 120.0
     snapshot_threshold: int = 8192
+    join_timeout_s: float = 30.0
+    """A server that joins and is not heard for this long is removed again."""
     pre_vote_disabled: bool = False
     """Skip the pre-vote round; pre-vote requests are answered in any case."""
     shutdown_on_remove: bool = False

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from raft_over_libp2p.core.messages import Request, Response
+from raft_over_libp2p.core.ready import SnapshotMeta
 from raft_over_libp2p.types import BatchID, CallID, Index, ServerID
 
 __all__ = [
@@ -16,6 +17,10 @@ __all__ = [
     "Persisted",
     "RequestReceived",
     "ResponseReceived",
+    "SnapshotNotStored",
+    "SnapshotNotTaken",
+    "SnapshotStored",
+    "SnapshotTaken",
 ]
 
 
@@ -70,6 +75,46 @@ class Applied:
     index: Index
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotTaken:
+    """The snapshot at ``index`` that ``Ready.take_snapshot`` asked for is durable and verified."""
+
+    index: Index
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotNotTaken:
+    """It is not: nothing changed, and the next one is due after the next interval."""
+
+    index: Index
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotStored:
+    """The snapshot that came with ``call`` is verified and durable, and a state is prepared from it."""
+
+    call: CallID
+    meta: SnapshotMeta
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotNotStored:
+    """It is not (wrong size or checksum, undecodable, a full disk): nothing changed."""
+
+    call: CallID
+    reason: str
+
+
 Event: TypeAlias = (
-    RequestReceived | ResponseReceived | CallFailed | PeerConnected | Persisted | Applied
+    RequestReceived
+    | ResponseReceived
+    | CallFailed
+    | PeerConnected
+    | Persisted
+    | Applied
+    | SnapshotTaken
+    | SnapshotNotTaken
+    | SnapshotStored
+    | SnapshotNotStored
 )

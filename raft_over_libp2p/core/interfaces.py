@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from raft_over_libp2p.core.ready import HardState
+from raft_over_libp2p.core.ready import HardState, SnapshotMeta
 from raft_over_libp2p.types import (
     NO_INDEX,
     NO_TERM,
@@ -70,16 +70,6 @@ class ConfigurationCodec(Protocol):
     def decode(self, data: bytes) -> Configuration:
         """Return the configuration in ``data``, which was checked when it arrived."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotMeta:
-    """Where a snapshot stands in the log, and the configuration in force there."""
-
-    index: Index
-    term: Term
-    configuration: Configuration
-    configuration_index: Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,7 @@ from raft_over_libp2p.core.events import (
 )
 from raft_over_libp2p.core.interfaces import ConfigurationCodec, InitialState, LogReader, Random
 from raft_over_libp2p.core.leadership import Leadership
+from raft_over_libp2p.core.membership_change import MembershipChange
 from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
     InstallSnapshotRequest,
@@ -57,6 +58,7 @@ from raft_over_libp2p.errors import (
     ProposalRefused,
 )
 from raft_over_libp2p.types import (
+    NO_INDEX,
     ZERO_GO_TIME,
     BatchID,
     CallID,
@@ -256,6 +258,45 @@ class Machine:
         if server.leadership is None:
             raise NotLeader(server.leader)
         server.leadership.register_read(token)
+
+    def change_membership(
+        self, change: MembershipChange, now: float, *, prev_index: Index = NO_INDEX
+    ) -> tuple[Index, Term]:
+        """Append the configuration that ``change`` makes of the latest one (thesis 4.1).
+
+        It holds at once, and is agreed on when its entry comes out in ``Ready.committed``
+        with the returned index and term, like any other.
+
+        Raises:
+            NotLeader: nothing was appended.
+            ProposalRefused: nothing was appended: another change is open, no entry of this
+                term is committed yet, ``prev_index`` is given and is not the latest
+                configuration's, a transfer is in progress, or hashicorp's rules forbid it.
+
+        """
+        raise NotImplementedError
+
+    def transfer_leadership(self, target: ServerID | None, now: float) -> ServerID:
+        """Begin to hand over to ``target``, or to the best voter; return to whom (thesis 3.10).
+
+        Proposals and changes are refused until the observation ``TransferEnded``, which comes
+        within an election timeout.
+
+        Raises:
+            NotLeader: this server does not lead.
+            ProposalRefused: a transfer is in progress, the target is no voter or was not heard
+                lately, or there is none.
+
+        """
+        raise NotImplementedError
+
+    def snapshot_now(self, now: float) -> bool:
+        """Ask for a snapshot without waiting for the interval and the threshold.
+
+        Return False if nothing was applied since the last one. Otherwise one comes out in
+        ``Ready.take_snapshot`` when the state machine stands still between two batches.
+        """
+        raise NotImplementedError
 
     # -- outputs
 

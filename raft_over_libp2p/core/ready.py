@@ -2,16 +2,28 @@
 
 The contract, in the order of the fields:
 
-1. ``write`` goes to the disk: hard state first, then truncation, then entries, then one
-   fdatasync for all of it. When it is durable the caller hands in ``Persisted(batch)``.
-   Batches are written in the order of their numbers; several may be merged into one write,
-   answered by ``Persisted`` of the last. A failed write ends this core: see ``Machine``.
+1. ``write`` goes to the disk: hard state first, then the reset or the truncation, then
+   entries, then one fdatasync for all of it. When it is durable the caller hands in
+   ``Persisted(batch)``. Batches are written in the order of their numbers; several may be
+   merged into one write, answered by ``Persisted`` of the last. A failed write ends this
+   core: see ``Machine``.
 2. ``send`` may leave at once, also while the write is on its way. Whatever must not be said
    before something is durable (votes, acknowledgements, a new term) is held inside the core
    and appears here only after the ``Persisted`` it waits for. The caller never reorders
    calls to one peer on one stream.
-3. ``committed`` is applied in order, then ``Applied(last index)`` is handed in.
-4. ``read_states`` and ``observations`` are told to whoever waits for them.
+3. ``adopt_snapshot``: the state prepared for its call takes the place of the state machine,
+   which then has applied up to ``meta.index``. No ``Applied`` is owed for it.
+4. ``take_snapshot``: the state machine has applied exactly ``meta.index`` now. Its state is
+   taken before step 5 and written in the background; then ``SnapshotTaken(meta.index)`` or
+   ``SnapshotNotTaken`` is handed in. One at a time.
+5. ``committed`` is applied in order, then ``Applied(last index)`` is handed in.
+6. ``store_snapshot``: what was spooled for each call is verified and made durable in the
+   background, and a state is prepared from it; then ``SnapshotStored`` or
+   ``SnapshotNotStored`` is handed in. One at a time.
+7. ``drop_snapshot``: what came with each call is not wanted: forget the spooled bytes and the
+   prepared state, and remove the snapshot from the store if it is there already. A ``Reply``
+   to a call means the same unless its snapshot was adopted.
+8. ``read_states`` and ``observations`` are told to whoever waits for them.
 """
 
 from __future__ import annotations
@@ -36,9 +48,13 @@ __all__ = [
     "ReadRefused",
     "ReadState",
     "Ready",
+    "Removed",
     "Reply",
     "Role",
     "RoleChanged",
+    "SnapshotMeta",
+    "StoreSnapshot",
+    "TransferEnded",
     "Write",
 ]
 
@@ -60,16 +76,39 @@ class HardState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotMeta:
+    """Where a snapshot stands in the log, and the configuration in force there."""
+
+    index: Index
+    term: Term
+    configuration: Configuration
+    configuration_index: Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
     """One batch for the disk; ``append`` is contiguous and follows what is left of the log.
 
-    ``truncate_from`` removes that index and all after it, before ``append``.
+    Before ``append``, ``reset_to`` discards the whole log, so that its next entry has that
+    index; or ``truncate_from`` removes that index and all after it. At any time after,
+    entries up to ``remove_prefix`` may be unlinked: a durable snapshot covers them, and the
+    core reads them no more.
     """
 
     batch: BatchID
     hard_state: HardState | None = None
     truncate_from: Index | None = None
     append: tuple[LogEntry, ...] = ()
+    reset_to: Index | None = None
+    remove_prefix: Index | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSnapshot:
+    """The snapshot whose bytes came with the InstallSnapshot ``call``."""
+
+    call: CallID
+    meta: SnapshotMeta
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +191,35 @@ class Alarm:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """This server was a member, is none in the committed configuration, and hears of no leader.
+
+    ``index`` is that configuration's. It campaigns no more. It is not told at the moment the
+    removal commits, but an election timeout after the last word of a leader: a server that is
+    added again, and catches up through its own removal, hears leaders all the while.
+    """
+
+    index: Index
+
+
+@dataclass(frozen=True, slots=True)
+class TransferEnded:
+    """The transfer of leadership to ``target`` is over; with ``error`` empty another server leads."""
+
+    target: ServerID
+    error: str
+
+
 Observation: TypeAlias = (
-    RoleChanged | LeaderChanged | ConfigurationChanged | HeartbeatFailed | HeartbeatResumed | Alarm
+    RoleChanged
+    | LeaderChanged
+    | ConfigurationChanged
+    | HeartbeatFailed
+    | HeartbeatResumed
+    | Alarm
+    | Removed
+    | TransferEnded
 )
 
 
@@ -166,3 +232,7 @@ class Ready:
     committed: list[LogEntry] = field(default_factory=list)
     read_states: list[ReadState | ReadRefused] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
+    adopt_snapshot: StoreSnapshot | None = None
+    take_snapshot: SnapshotMeta | None = None
+    store_snapshot: list[StoreSnapshot] = field(default_factory=list)
+    drop_snapshot: list[CallID] = field(default_factory=list)

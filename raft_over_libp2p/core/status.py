@@ -18,6 +18,8 @@ class ProgressMode(Enum):
     """One append at a time, until it is known where the logs agree."""
     REPLICATE = "replicate"
     """Pipelined, within the in-flight window."""
+    SNAPSHOT = "snapshot"
+    """It is being sent a snapshot: nothing but heartbeats goes out beside it."""
     BACKING_OFF = "backing-off"
     """The last call failed; the next is sent at ``retry_at``."""
 
@@ -59,3 +61,5 @@ class CoreStatus:
     last_leader_contact_s: float | None
     """Seconds since a leader was heard, on a follower; None before the first time."""
     peers: tuple[PeerProgress, ...]
+    transfer_target: ServerID | None = None
+    """To whom this leader is handing over."""
