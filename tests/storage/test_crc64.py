@@ -15,7 +15,7 @@ def test_the_catalogues_check_value_is_met(crc: module._Crc64) -> None:
     assert crc(b"123456789", 0) == 0x995DC9BBDF1939FA
 
 
-def test_nothing_has_the_crc_zero() -> None:
+def test_no_bytes_at_all_have_the_crc_zero() -> None:
     assert (0, 0) == (crc64(b""), crc64_by_table(b""))
 
 
