@@ -33,6 +33,7 @@ from raft_over_libp2p.types import (
     Term,
 )
 from raft_over_libp2p.wire.configuration import GoConfigurationCodec
+from tests.simulation.check_heartbeats import HeartbeatCheck
 from tests.simulation.disk import Disk
 from tests.simulation.network import Flight
 from tests.simulation.violation import violated
@@ -81,8 +82,7 @@ class Server:
         self.turn_appends = 0
         self.proposals: dict[int, tuple[Term, bytes]] = {}
         self.reads: dict[int, int] = {}
-        self._heartbeats: list[CallID] = []
-        self._told_term = hard_state.term
+        self._heartbeats = HeartbeatCheck(hard_state.term)
         self._turn_is_due = False
         self._timer_at = math.inf
         self._sweep_is_due = False
@@ -118,8 +118,7 @@ class Server:
         self.role = Role.FOLLOWER
         self.leading_term = None
         self.turn_appends = 0
-        self._heartbeats = []
-        self._told_term = disk.hard_state.term
+        self._heartbeats = HeartbeatCheck(disk.hard_state.term)
         self.proposals = {}
         self.reads = {}
         self._turn_is_due = False
@@ -268,20 +267,9 @@ class Server:
             if type(request) is AppendEntriesRequest:
                 self.turn_appends += 1
                 if request.is_heartbeat:
-                    self._heartbeats.append(event.call)
+                    self._heartbeats.calls.append(event.call)
         elif type(event) is Persisted:
-            self._told_term = self.disk.hard_state.term
-
-    def _check_heartbeats(self) -> None:
-        """A heartbeat at a term known to be durable waits for no write (mixed-cluster rules 8, 17)."""
-        if self._told_term == self.hard_state.term:
-            for call in self._heartbeats:
-                if call in self.inbound:
-                    violated(
-                        "heartbeats are answered at once",
-                        f"{self.id} holds back the answer to {self.inbound[call].request}",
-                    )
-        self._heartbeats.clear()
+            self._heartbeats.told_term = self.disk.hard_state.term
 
     def turn(self) -> None:
         """Do what is due and what the machine then owes, until it owes nothing at once."""
@@ -294,8 +282,8 @@ class Server:
             again = self._do(machine.take_ready(), now)
             self.turn_appends = 0
         if self.machine is not None:
-            if self._heartbeats:
-                self._check_heartbeats()
+            if self._heartbeats.calls:
+                self._heartbeats.turn_ends(self)
             self._turns += 1
             if self._turns % _STATUS_EVERY_TURNS == 0:
                 self.world.commitment.status(self, self.status())
