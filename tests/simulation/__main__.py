@@ -28,10 +28,13 @@ def _arguments() -> argparse.Namespace:
 def _seeds(text: str) -> range:
     first, dash, last = text.partition("-")
     try:
-        return range(int(first), int(last) + 1) if dash else range(int(first))
+        seeds = range(int(first), int(last) + 1) if dash else range(int(first))
     except ValueError:
+        seeds = range(0)
+    if not seeds:
         message = f"--seeds {text!r} is neither a count nor first-last, such as 200 or 1000-1999"
-        raise SystemExit(message) from None
+        raise SystemExit(message)
+    return seeds
 
 
 def _say(line: str) -> None:
