@@ -32,4 +32,6 @@ def pytest_terminal_summary(terminalreporter) -> None:
     """Name what CI must not have skipped."""
     if os.environ.get("CI"):
         for report in terminalreporter.stats.get("skipped", ()):
-            terminalreporter.write_line(f"FAILED (skipped in CI): {report.nodeid}: {report.longrepr}")
+            terminalreporter.write_line(
+                f"FAILED (skipped in CI): {report.nodeid}: {report.longrepr}"
+            )
