@@ -28,6 +28,7 @@ __all__ = [
     "MAX_SERVERS",
     "MAX_SMALL_FIELD_BYTES",
     "MAX_SMALL_FRAME_BYTES",
+    "MAX_SNAPSHOTS_SPOOLED",
     "MAX_SNAPSHOT_BYTES",
     "MAX_SNAPSHOT_HEADER_BYTES",
     "MAX_UNCOMMITTED_BYTES",
@@ -90,6 +91,8 @@ MAX_APPLY_BATCH_ENTRIES: Final = 1024
 """Entries applied in one turn of the driver: keeps a turn far below 50 ms."""
 MAX_OBSERVATIONS_QUEUED: Final = 256
 """Per observer; the oldest are dropped, Raft never waits for one."""
+MAX_SNAPSHOTS_SPOOLED: Final = 2
+"""Snapshots being received at once: a new leader's beside one that its forerunner left."""
 MAX_SNAPSHOT_BYTES: Final = 1024 * MIB
 SEGMENT_BYTES: Final = 16 * MIB
 """One file of the log, preallocated."""

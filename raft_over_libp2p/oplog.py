@@ -6,9 +6,9 @@ The state is an immutable value: applying a batch gives a new one and swaps a re
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.interfaces import Random
@@ -47,6 +47,19 @@ class State(Protocol[_OpT_contra]):
         """
         ...
 
+    def snapshot_chunks(self) -> Iterator[bytes]:
+        """Return the state as bytes, in chunks of 64 KiB or more; run in another thread."""
+        ...
+
+    def restore(self, chunks: Iterable[bytes]) -> Self:
+        """Return a state of the same kind that holds just what ``chunks`` say.
+
+        Raises:
+            ValueError: they are no snapshot.
+
+        """
+        ...
+
 
 class OpCodec(Protocol[OpT]):
     """How an operation stands in a log entry."""
@@ -73,6 +86,7 @@ class _OpFSM(Generic[StateT, OpT]):
 
     def __init__(self, state: StateT, codec: OpCodec[OpT]) -> None:
         self.state = state
+        self._empty = state
         self.is_agreed = False
         self.inconsistent_since: Index | None = None
         self._codec = codec
@@ -114,6 +128,20 @@ class _OpFSM(Generic[StateT, OpT]):
     def _mark_inconsistent(self, entry: LogEntry) -> None:
         if self.inconsistent_since is None:
             self.inconsistent_since = entry.index
+
+    def snapshot(self) -> Iterator[bytes]:
+        if self.inconsistent_since is not None:
+            raise ValueError("an inconsistent state is not kept")
+        return self.state.snapshot_chunks()
+
+    def prepare(self, chunks: Iterable[bytes]) -> StateT:
+        # The state only says of what kind the new one is: restoring replaces, never merges.
+        return self._empty.restore(chunks)
+
+    def adopt(self, prepared: object) -> None:
+        self.state = cast("StateT", prepared)
+        self.is_agreed = True
+        self.inconsistent_since = None
 
 
 class OpLog(Generic[StateT, OpT]):

@@ -21,7 +21,7 @@ from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.events import Applied, Event, Persisted, RequestReceived
 from raft_over_libp2p.core.interfaces import InitialState, Random
 from raft_over_libp2p.core.machine import Machine
-from raft_over_libp2p.core.messages import ErrorResponse
+from raft_over_libp2p.core.messages import ErrorResponse, InstallSnapshotRequest
 from raft_over_libp2p.core.ready import (
     ConfigurationChanged,
     LeaderChanged,
@@ -30,12 +30,16 @@ from raft_over_libp2p.core.ready import (
     Reply,
     Role,
     RoleChanged,
+    StoreSnapshot,
+    TransferEnded,
 )
-from raft_over_libp2p.errors import DiskFull, StorageError
+from raft_over_libp2p.errors import DiskFull, ProposalRefused, StorageError
 from raft_over_libp2p.raft.fsm import FSM
 from raft_over_libp2p.raft.log_writer import InlineLogWriter, LogThread, LogWriter
 from raft_over_libp2p.raft.proposals import Proposals
 from raft_over_libp2p.raft.reads import Reads
+from raft_over_libp2p.raft.snapshots import Snapshots
+from raft_over_libp2p.raft.waiting import Waiter
 from raft_over_libp2p.storage.data_folder import DataFolder
 from raft_over_libp2p.storage.recovery import load_initial_state
 from raft_over_libp2p.transport.interface import Transport
@@ -106,7 +110,20 @@ class Driver:
         self._task: trio.lowlevel.Task | None = None
         self._is_parked = False
         self._has_work = True
+        self.transfer: Waiter[ServerID] | None = None
+        """Who waits for the transfer of leadership that is under way."""
+        self.snapshots = Snapshots(
+            folder.snapshots,
+            fsm,
+            deliver=self.deliver,
+            fail=self._stop_on,
+            wants=self._wants_snapshot,
+            is_inline=sync_inline,
+        )
         initial = load_initial_state(folder, _CODEC)
+        self.snapshots.restore_newest(initial.snapshot)
+        if initial.snapshot is not None:
+            self.applied_index = initial.snapshot.index
         self.core = self._new_core(initial, trio.current_time())
 
     def _new_core(self, initial: InitialState, now: float) -> Machine:
@@ -152,6 +169,9 @@ class Driver:
         """Fail everybody who waits; nothing more is done after this."""
         self.proposals.fail_all(why)
         self.reads.fail_all(why)
+        self.snapshots.close()
+        if self.transfer is not None:
+            self.transfer.set_error(ProposalRefused(f"leadership was not handed over: {why}"))
         self._changed.set()
 
     async def run(self) -> None:
@@ -217,16 +237,35 @@ class Driver:
             self.log_writer.submit(ready.write)
         if ready.send:
             self.transport.send(ready.send)
-            self._unanswered.difference_update(
-                output.call for output in ready.send if isinstance(output, Reply)
-            )
-        if ready.committed:
-            self._to_apply.extend(ready.committed)
+            for output in ready.send:
+                if isinstance(output, Reply):
+                    self._unanswered.discard(output.call)
+                    self.snapshots.drop(output.call)
+        self._discharge_state(ready)
         for read in ready.read_states:
             self.reads.resolve(read)
         for observation in ready.observations:
             self._observe(observation)
-        return bool(ready.observations)
+        return bool(ready.observations) or ready.adopt_snapshot is not None
+
+    def _discharge_state(self, ready: Ready) -> None:
+        """Do what ``ready`` asks of the state machine and its snapshots, in its order."""
+        if ready.adopt_snapshot is not None:
+            self._adopt(ready.adopt_snapshot)
+        if ready.take_snapshot is not None:
+            self.snapshots.take(ready.take_snapshot)
+        if ready.committed:
+            self._to_apply.extend(ready.committed)
+        for stored in ready.store_snapshot:
+            self.snapshots.store(stored)
+        for call in ready.drop_snapshot:
+            self.snapshots.drop(call)
+
+    def _adopt(self, stored: StoreSnapshot) -> None:
+        # What was handed out and not applied yet is older than the snapshot: it holds it.
+        self._to_apply.clear()
+        self.snapshots.adopt(stored)
+        self.applied_index = stored.meta.index
 
     def _apply_some(self) -> Index:
         """Apply up to a turn's worth of committed entries and return the last one's index."""
@@ -250,6 +289,12 @@ class Driver:
             if observation.committed:
                 self._committed = observation.configuration
             self._tell_members()
+        elif isinstance(observation, TransferEnded) and self.transfer is not None:
+            waiter, self.transfer = self.transfer, None
+            if observation.error:
+                waiter.set_error(ProposalRefused(f"leadership stays here: {observation.error}"))
+            else:
+                waiter.set_value(observation.target)
         for observer in self.observers:
             try:
                 observer.send_nowait(observation)
@@ -258,6 +303,11 @@ class Driver:
 
     def _tell_members(self) -> None:
         self.transport.set_members({*self.latest.ids, *self._committed.ids})
+
+    def _wants_snapshot(self, request: InstallSnapshotRequest) -> bool:
+        """Tell whether the bytes of ``request`` are worth the disk: the core decides again."""
+        core = self.core.status(trio.current_time())
+        return request.term >= core.term and request.last_log_index > core.commit_index
 
     # -- the disk
 
@@ -275,6 +325,11 @@ class Driver:
             self._write_failed(generation, error)
         else:
             self._token.run_sync_soon(self._write_failed, generation, error)
+
+    def _stop_on(self, error: StorageError) -> None:
+        """Take in a failure of the snapshots' disk, which is the log's: it ends this server."""
+        self._storage_error = error
+        self.wake()
 
     def _persisted(self, generation: int, batch: BatchID) -> None:
         if generation == self._generation:
@@ -316,5 +371,7 @@ class Driver:
         self._observe(LeaderChanged(None, term))
         refusal = ErrorResponse(error=why)
         self.transport.send([Reply(call, refusal) for call in self._unanswered])
+        for call in self._unanswered:
+            self.snapshots.drop(call)
         self._unanswered.clear()
         self.wake()

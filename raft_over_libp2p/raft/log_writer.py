@@ -27,24 +27,27 @@ class MergedWrite:
 
     last_batch: BatchID
     hard_state: HardState | None
+    reset_to: Index | None
     truncate_from: Index | None
     append: Sequence[LogEntry]
+    remove_prefix: Index | None
 
 
 def merge_writes(writes: Sequence[Write]) -> MergedWrite:
     """Return one write with the effect of ``writes``, which is not empty, in order.
 
     The newest hard state goes first, which is safe: nothing waits for the entries of an
-    earlier write alone, as ``Persisted`` is told only of the last.
+    earlier write alone, as ``Persisted`` is told only of the last. A reset makes all that was
+    to be written to the log before it needless, and ``remove_prefix`` comes last.
     """
-    if len(writes) == 1:
-        only = writes[0]
-        return MergedWrite(only.batch, only.hard_state, only.truncate_from, only.append)
     hard_state: HardState | None = None
-    truncate_from: Index | None = None
+    reset_to = truncate_from = remove_prefix = None
     append: list[LogEntry] = []
     for write in writes:
         hard_state = write.hard_state or hard_state
+        if write.reset_to is not None:
+            reset_to, truncate_from, remove_prefix = write.reset_to, None, None
+            append = []
         if write.truncate_from is not None:
             # Entries that an earlier write of this group appended are simply not written.
             while append and append[-1].index >= write.truncate_from:
@@ -52,7 +55,8 @@ def merge_writes(writes: Sequence[Write]) -> MergedWrite:
             if not append and (truncate_from is None or write.truncate_from < truncate_from):
                 truncate_from = write.truncate_from
         append.extend(write.append)
-    return MergedWrite(writes[-1].batch, hard_state, truncate_from, append)
+        remove_prefix = write.remove_prefix or remove_prefix
+    return MergedWrite(writes[-1].batch, hard_state, reset_to, truncate_from, append, remove_prefix)
 
 
 class LogWriter(Protocol):
@@ -114,8 +118,12 @@ class _GroupCommit:
                 last_batch = merged.last_batch
                 if merged.hard_state is not None:
                     self._stable.save(merged.hard_state)
+                if merged.reset_to is not None:
+                    self._log.reset(merged.reset_to)
                 if merged.append or merged.truncate_from is not None:
                     self._log.write(merged.truncate_from, merged.append)
+                if merged.remove_prefix is not None:
+                    self._log.remove_prefix(merged.remove_prefix)
             else:
                 self._log.write(None, ())
         except StorageError as error:

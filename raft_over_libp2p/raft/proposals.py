@@ -78,8 +78,25 @@ class Proposals:
             if not proposal.first and proposal in self._new:
                 self._new.remove(proposal)
         if not proposal.first:
-            raise ProposalRefused(f"the operation was not proposed within {timeout_s} s")
-        message = f"no majority agreed on entry {proposal.first} within {timeout_s} s"
+            raise ProposalRefused(f"the operation was not proposed within {timeout_s:g} s")
+        message = f"no majority agreed on entry {proposal.first} within {timeout_s:g} s"
+        raise OutcomeUnknown(f"{message}; it may still be applied")
+
+    async def await_entry(
+        self, index: Index, term: Term, wake: Callable[[], None], *, timeout_s: float
+    ) -> None:
+        """Return when the entry that the core appended by itself at ``index`` is applied.
+
+        To be called right after the core gave the number; errors as for :meth:`propose`.
+        """
+        proposal = Proposal((b"",), LogType.CONFIGURATION, b"")
+        proposal.first, proposal.term = index, term
+        self._in_log.append(proposal)
+        wake()
+        with trio.move_on_after(timeout_s):
+            await proposal.waiter.wait()
+            return
+        message = f"no majority agreed on entry {index} within {timeout_s:g} s"
         raise OutcomeUnknown(f"{message}; it may still be applied")
 
     def hand_in(self, core: Machine, now: float) -> None:

@@ -13,16 +13,18 @@ import trio
 from raft_over_libp2p import limits
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.interfaces import Random
+from raft_over_libp2p.core.membership_change import ChangeKind, MembershipChange
 from raft_over_libp2p.core.ready import Observation, Role
 from raft_over_libp2p.core.status import CoreStatus
-from raft_over_libp2p.errors import NoLeader, ProposalRefused
+from raft_over_libp2p.errors import NoLeader, OutcomeUnknown, ProposalRefused
 from raft_over_libp2p.raft.driver import Driver
 from raft_over_libp2p.raft.fsm import FSM
 from raft_over_libp2p.raft.proposals import Proposal
 from raft_over_libp2p.raft.single_error import single_error
+from raft_over_libp2p.raft.waiting import Waiter
 from raft_over_libp2p.storage.data_folder import DataFolder
 from raft_over_libp2p.transport.interface import Link, Transport
-from raft_over_libp2p.types import Configuration, Index, LogType, ServerID
+from raft_over_libp2p.types import NO_INDEX, Configuration, Index, LogType, ServerID
 
 __all__ = ["Raft", "RaftStatus"]
 
@@ -82,7 +84,8 @@ class Raft:
         try:
             with single_error():
                 async with trio.open_nursery() as nursery:
-                    await nursery.start(transport.run, driver.deliver)
+                    driver.snapshots.run_in(nursery)
+                    await nursery.start(transport.run, driver.deliver, driver.snapshots)
                     nursery.start_soon(driver.run)
                     try:
                         yield raft
@@ -165,6 +168,137 @@ class Raft:
         return await self._driver.proposals.propose(
             proposal, self._driver.wake, timeout_s=timeout_s
         )
+
+    # -- membership, leadership, snapshots
+
+    async def change_membership(
+        self, change: MembershipChange, *, timeout_s: float, prev_index: Index = NO_INDEX
+    ) -> Index:
+        """Have one server added, demoted or removed; return the new configuration's index.
+
+        Agreed on, and durable on a majority of the new configuration, when it returns. With
+        ``prev_index`` it is refused unless the latest configuration stands at that index.
+
+        Raises:
+            NotLeader: definitely not changed.
+            ProposalRefused: definitely not changed: another change is open, or the rules
+                forbid it; says which.
+            OutcomeUnknown: leadership was lost, or ``timeout_s`` ran out, on the way.
+
+        """
+        self._check_open()
+        driver = self._driver
+        index, term = driver.core.change_membership(
+            change, trio.current_time(), prev_index=prev_index
+        )
+        await driver.proposals.await_entry(index, term, driver.wake, timeout_s=timeout_s)
+        return index
+
+    async def add_voter(
+        self,
+        server_id: ServerID,
+        *,
+        timeout_s: float,
+        address: str = "",
+        prev_index: Index = NO_INDEX,
+    ) -> Index:
+        """Add a voter at once (hashicorp/raft ``AddVoter``); see :meth:`join` for the safer way."""
+        change = MembershipChange(ChangeKind.ADD_VOTER, server_id, address or server_id)
+        return await self.change_membership(change, timeout_s=timeout_s, prev_index=prev_index)
+
+    async def add_nonvoter(
+        self,
+        server_id: ServerID,
+        *,
+        timeout_s: float,
+        address: str = "",
+        prev_index: Index = NO_INDEX,
+    ) -> Index:
+        """Add a member that gets the log and does not vote (``AddNonvoter``)."""
+        change = MembershipChange(ChangeKind.ADD_NONVOTER, server_id, address or server_id)
+        return await self.change_membership(change, timeout_s=timeout_s, prev_index=prev_index)
+
+    async def demote_voter(
+        self, server_id: ServerID, *, timeout_s: float, prev_index: Index = NO_INDEX
+    ) -> Index:
+        """Take the vote of a member, which stays one (``DemoteVoter``)."""
+        change = MembershipChange(ChangeKind.DEMOTE_VOTER, server_id)
+        return await self.change_membership(change, timeout_s=timeout_s, prev_index=prev_index)
+
+    async def remove_server(
+        self, server_id: ServerID, *, timeout_s: float, prev_index: Index = NO_INDEX
+    ) -> Index:
+        """Remove a member; a leader that removes itself steps down then (``RemoveServer``)."""
+        change = MembershipChange(ChangeKind.REMOVE_SERVER, server_id)
+        return await self.change_membership(change, timeout_s=timeout_s, prev_index=prev_index)
+
+    async def join(
+        self, server_id: ServerID, *, timeout_s: float, prev_index: Index = NO_INDEX
+    ) -> Index:
+        """Add a member that becomes a voter when it has caught up, and costs no quorum before.
+
+        Returns the index of the configuration in which it votes. One that is not heard of for
+        ``join_timeout_s`` is removed again.
+
+        Raises:
+            NotLeader, ProposalRefused: definitely no member, or no longer one.
+            OutcomeUnknown: it is, or may be, a member; whether it will vote is open.
+
+        """
+        deadline = trio.current_time() + timeout_s
+        change = MembershipChange(ChangeKind.ADD_STAGING, server_id, server_id)
+        index = await self.change_membership(change, timeout_s=timeout_s, prev_index=prev_index)
+        with trio.move_on_at(deadline):
+            while not self.configuration().is_voter(server_id):
+                if not self.configuration().has(server_id):
+                    raise ProposalRefused(
+                        f"{server_id} was not heard of after it was added, and removed again"
+                    )
+                if not self.is_leader:
+                    raise OutcomeUnknown(
+                        f"{server_id} is a member; whether it votes is up to the next leader"
+                    )
+                await self.changed()
+            return max(index, self.status().core.configuration_index)
+        raise OutcomeUnknown(f"{server_id} is a member, and had not caught up in {timeout_s:g} s")
+
+    async def leadership_transfer(
+        self, target: ServerID | None = None, *, timeout_s: float
+    ) -> ServerID:
+        """Hand leadership to ``target``, or the voter that is furthest; return who it is.
+
+        Raises:
+            NotLeader: this server does not lead.
+            ProposalRefused: leadership stays here; says why.
+            OutcomeUnknown: ``timeout_s`` ran out first.
+
+        """
+        self._check_open()
+        driver = self._driver
+        chosen = driver.core.transfer_leadership(target, trio.current_time())
+        waiter: Waiter[ServerID] = Waiter()
+        driver.transfer = waiter
+        driver.wake()
+        with trio.move_on_after(timeout_s):
+            return await waiter.wait()
+        raise OutcomeUnknown(f"handing over to {chosen} was not over within {timeout_s:g} s")
+
+    async def snapshot(self, *, timeout_s: float) -> Index:
+        """Have a snapshot taken now, and the log compacted behind it; return its index.
+
+        Raises:
+            ProposalRefused: nothing new to snapshot, or it could not be taken; says why.
+            OutcomeUnknown: it is still being written after ``timeout_s``.
+
+        """
+        self._check_open()
+        driver = self._driver
+        if not driver.core.snapshot_now(trio.current_time()):
+            raise ProposalRefused("nothing new to snapshot")
+        driver.wake()
+        with trio.move_on_after(timeout_s):
+            return await driver.snapshots.taken()
+        raise OutcomeUnknown(f"the snapshot was not written within {timeout_s:g} s")
 
     # -- reading
 

@@ -218,3 +218,7 @@ class SnapshotStore(Protocol):
 
         """
         ...
+
+    def remove(self, info: SnapshotInfo) -> None:
+        """Take a snapshot away for good: one whose bytes are whole and mean nothing."""
+        ...

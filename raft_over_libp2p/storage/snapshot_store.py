@@ -163,9 +163,9 @@ class FileSnapshotStore:
         with suppress(DiskFull):
             for old in self.list()[self._retain :]:
                 if old != info:  # one that was installed may stand before those it replaces
-                    self._remove(old)
+                    self.remove(old)
 
-    def _remove(self, info: SnapshotInfo) -> None:
+    def remove(self, info: SnapshotInfo) -> None:
         path = self._path(info)
         self._fs.rename(path, path + TMP_SUFFIX)
         self._fs.sync_directory(self.path)

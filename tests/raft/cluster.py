@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import trio
@@ -29,6 +30,15 @@ class ListFSM:
         start = len(self.applied)
         self.applied.extend(entry.data for entry in entries)
         return list(range(start, len(self.applied)))
+
+    def snapshot(self) -> Iterator[bytes]:
+        return iter([json.dumps([data.hex() for data in self.applied]).encode()])
+
+    def prepare(self, chunks: Iterable[bytes]) -> object:
+        return [bytes.fromhex(data) for data in json.loads(b"".join(chunks))]
+
+    def adopt(self, prepared: object) -> None:
+        self.applied = list(prepared)
 
 
 class Node:

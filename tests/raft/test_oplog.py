@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -32,6 +32,12 @@ class Total:
         if not payload.startswith(b"="):
             raise ValueError(payload)
         return Total(int(payload[1:]))
+
+    def snapshot_chunks(self) -> Iterator[bytes]:
+        return iter([b"%d" % self.value])
+
+    def restore(self, chunks: Iterable[bytes]) -> Total:
+        return Total(int(b"".join(chunks)))
 
 
 class Decimal:
