@@ -16,7 +16,7 @@ from raft_over_libp2p.core.messages import (
     Response,
 )
 from raft_over_libp2p.core.quorum import majority
-from raft_over_libp2p.core.ready import Role
+from raft_over_libp2p.core.ready import Removed, Role
 from raft_over_libp2p.core.server import Server
 from raft_over_libp2p.types import ServerID, Term
 
@@ -76,6 +76,7 @@ def on_timeout(server: Server) -> None:
     if may_campaign(server):
         campaign(server)
         return
+    _tell_removal(server)
     if server.is_held_back:
         # A write that succeeds shows that the disk takes writes again.
         server.writes.owe_hard_state(is_new_term=False)
@@ -83,6 +84,14 @@ def on_timeout(server: Server) -> None:
         server.become_follower()
     else:
         server.arm_election_timer()
+
+
+def _tell_removal(server: Server) -> None:
+    membership = server.membership
+    is_removed = server.was_member and membership.is_latest_committed
+    if is_removed and not membership.has(server.id):
+        server.was_member = False
+        server.ready.observations.append(Removed(membership.latest.index))
 
 
 def campaign(server: Server, *, is_transfer: bool = False) -> None:

@@ -24,6 +24,8 @@ __all__ = ["Leadership", "begin"]
 
 MAX_INFLIGHT_HEARTBEATS = 64
 """To one peer: what a silent one gathers until the transport gives up its calls."""
+TELL_REMOVED_S = 10.0
+"""From the commitment of a removal on: how long a server that does not answer is told of it."""
 _HEARTBEATS_PER_TIMEOUT = 10
 
 
@@ -53,28 +55,46 @@ class Leadership:
         self._proposed: deque[tuple[Index, int]] = deque()
         self.heartbeat_at = math.inf
         self.quorum_at = server.now + server.config.leader_lease_timeout_s
-        self.use_configuration()
+        self.use_configuration(self.term_start)
 
-    def use_configuration(self) -> None:
-        """Send to the members, and count the voters, of the latest configuration."""
+    def use_configuration(self, next_index: Index) -> None:
+        """Send to the members, and count the voters, of the latest configuration.
+
+        Who is new gets the log from ``next_index`` on, as a first guess. Who is no member
+        any more is sent its removal until it knows that this is agreed on.
+        """
         server = self.server
-        configuration = server.membership.latest.configuration
-        next_index = Index(server.log.last_index + 1)
+        latest = server.membership.latest
         back_off_cap_s = server.config.heartbeat_timeout_s
-        self.peers = {
-            peer: self.peers.get(peer) or Progress(peer, next_index, server.now, back_off_cap_s)
-            for peer in configuration.ids
-            if peer != server.id
-        }
-        self.voters = [self.peers[peer] for peer in configuration.voters if peer != server.id]
-        self.is_voter = configuration.is_voter(server.id)
+        for peer in latest.configuration.ids:
+            known = self.peers.get(peer)
+            if peer != server.id and (known is None or known.is_leaving):
+                self.peers[peer] = Progress(peer, next_index, server.now, back_off_cap_s)
+        for peer, known in self.peers.items():
+            if not known.is_leaving and not latest.configuration.has(peer):
+                known.removal = latest.index
+        voters = latest.configuration.voters
+        self.voters = [self.peers[peer] for peer in voters if peer != server.id]
+        self.is_voter = latest.configuration.is_voter(server.id)
+
+    def _let_go(self) -> None:
+        """Forget who left and knows it, and who does not answer to its removal."""
+        server = self.server
+        for peer in list(self.peers.values()):
+            if peer.removal is None:
+                continue
+            if server.commit_index >= peer.removal:
+                peer.forgotten_at = min(peer.forgotten_at, server.now + TELL_REMOVED_S)
+            if peer.commit_told >= peer.removal or server.now >= peer.forgotten_at:
+                del self.peers[peer.peer]
 
     def start_over(self, peer: Progress, next_index: Index) -> None:
         """Forget what ``peer`` acknowledged: it lost its log, and calls to it mean nothing now."""
         fresh = Progress(peer.peer, next_index, peer.contact, peer.back_off_cap_s)
         fresh.has_answered, fresh.is_silent = peer.has_answered, peer.is_silent
+        fresh.removal, fresh.forgotten_at = peer.removal, peer.forgotten_at
         self.peers[peer.peer] = fresh
-        self.use_configuration()
+        self.use_configuration(next_index)
 
     # -- the log
 
@@ -198,7 +218,8 @@ class Leadership:
         if self.peers.get(peer.peer) is not peer:
             return False  # removed since: its term is not ours to follow
         if response.term > server.term:
-            server.adopt_term(response.term)
+            if not peer.is_leaving:
+                server.adopt_term(response.term)
             return False
         if response.term < server.term:
             return False
@@ -250,6 +271,7 @@ class Leadership:
             server.become_follower()
             return
         if server.now >= self.heartbeat_at:
+            self._let_go()
             self.send_heartbeats()
             self._note_silence()
         for peer in self.peers.values():

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from raft_over_libp2p import limits
 from raft_over_libp2p.config import RaftConfig
-from raft_over_libp2p.core import election, following, replication, voting
+from raft_over_libp2p.core import election, following, reconfiguration, replication, voting
 from raft_over_libp2p.core.calls import AppendCall, HeartbeatCall, VoteCall
 from raft_over_libp2p.core.events import (
     Applied,
@@ -230,10 +230,7 @@ class Machine:
             LocalProtocolError: ``data`` is empty, or a configuration is proposed as data.
 
         """
-        server = self._server
-        server.now = now
-        if server.leadership is None or server.is_write_overdue:
-            raise NotLeader(None if server.leader == server.id else server.leader)
+        leadership = self._leading(now)
         if not data or type is LogType.CONFIGURATION:
             raise LocalProtocolError("propose at least one entry, and none of type CONFIGURATION")
         largest = max(map(len, data)) + len(extensions)
@@ -241,7 +238,15 @@ class Machine:
             raise ProposalRefused(
                 f"an entry of {largest} bytes is over the limit of {limits.MAX_ENTRY_DATA_BYTES}"
             )
-        return server.leadership.append(type, data, extensions, appended_at)
+        return leadership.append(type, data, extensions, appended_at)
+
+    def _leading(self, now: float) -> Leadership:
+        """Return the leadership, if this server leads and its disk does not stand still."""
+        server = self._server
+        server.now = now
+        if server.leadership is None or server.is_write_overdue:
+            raise NotLeader(None if server.leader == server.id else server.leader)
+        return server.leadership
 
     def read_index(self, token: int, now: float) -> None:
         """Register a linearisable read (thesis 6.4, mixed-cluster rule 5).
@@ -274,7 +279,8 @@ class Machine:
                 configuration's, a transfer is in progress, or hashicorp's rules forbid it.
 
         """
-        raise NotImplementedError
+        leadership = self._leading(now)
+        return reconfiguration.append_change(self._server, leadership, change, prev_index)
 
     def transfer_leadership(self, target: ServerID | None, now: float) -> ServerID:
         """Begin to hand over to ``target``, or to the best voter; return to whom (thesis 3.10).
@@ -352,7 +358,9 @@ class Machine:
             configuration_index=latest.index,
             configuration_committed=server.membership.is_latest_committed,
             last_leader_contact_s=None if leadership is not None else contact,
-            peers=tuple(peer.picture(server.log.last_index, now) for peer in peers),
+            peers=tuple(
+                peer.picture(server.log.last_index, now) for peer in peers if not peer.is_leaving
+            ),
         )
 
     @property

@@ -76,6 +76,10 @@ class Membership:
             server_id
         ) or self.committed.configuration.is_voter(server_id)
 
+    def ever_had(self, server_id: ServerID) -> bool:
+        """Tell whether ``server_id`` is in any configuration known here."""
+        return any(placed.configuration.has(server_id) for placed in self._placed)
+
     def has(self, server_id: ServerID) -> bool:
         """Tell whether ``server_id`` is in the latest or in the committed configuration."""
         return self.latest.configuration.has(server_id) or self.committed.configuration.has(

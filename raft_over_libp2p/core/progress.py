@@ -28,6 +28,7 @@ class Progress:
         "contact",
         "epoch",
         "failures",
+        "forgotten_at",
         "has_answered",
         "heartbeats_inflight",
         "inflight",
@@ -40,6 +41,7 @@ class Progress:
         "next_index",
         "peer",
         "reject_step",
+        "removal",
         "retry_at",
     )
 
@@ -70,7 +72,16 @@ class Progress:
         self.commit_at = math.inf
         """When an idle peer is told the commit index."""
         self.heartbeats_inflight = 0
+        self.removal: Index | None = None
+        """Index of the configuration that it is no member of, once it was removed."""
+        self.forgotten_at = math.inf
+        """When a removed peer is told of its removal no longer."""
         self.last_error = ""
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it was removed: it gets entries up to its removal, and counts for nothing."""
+        return self.removal is not None
 
     def succeed(self, match: Index, epoch: int, size: int) -> bool:
         """Take in that the peer durably holds the log up to ``match``; return whether that is new."""

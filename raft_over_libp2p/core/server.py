@@ -91,6 +91,8 @@ class Server:
         """Last entry given to the state machine."""
         self.applied_index = self.commit_index
         self.membership.commit(self.commit_index)
+        self.was_member = self.membership.ever_had(self.id)
+        """Whether it was in a configuration since it last told that it was removed."""
 
         self.writes = Writes(initial.first_batch)
         if self.hard_state != initial.hard_state:
@@ -258,6 +260,7 @@ class Server:
     def append_configuration(self, placed: PlacedConfiguration) -> None:
         """Take a configuration as the latest, as soon as its entry is in the log."""
         self.membership.append(placed)
+        self.was_member = self.was_member or placed.configuration.has(self.id)
         self.observe_configuration()
 
     def commit_to(self, index: Index) -> None:

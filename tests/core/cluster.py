@@ -24,6 +24,7 @@ from raft_over_libp2p.core.events import (
 )
 from raft_over_libp2p.core.interfaces import InitialState
 from raft_over_libp2p.core.machine import Machine
+from raft_over_libp2p.core.membership_change import ChangeKind, MembershipChange
 from raft_over_libp2p.core.messages import Request, Response
 from raft_over_libp2p.core.ready import (
     Call,
@@ -66,11 +67,13 @@ class JsonCodec:
     """A configuration as JSON; the real codec is the wire's."""
 
     def encode(self, configuration: Configuration) -> bytes:
-        return json.dumps([[s.id, int(s.suffrage)] for s in configuration.servers]).encode()
+        return json.dumps(
+            [[s.id, s.address, int(s.suffrage)] for s in configuration.servers]
+        ).encode()
 
     def decode(self, data: bytes) -> Configuration:
         return Configuration(
-            tuple(Server(ServerID(i), i, Suffrage(suffrage)) for i, suffrage in json.loads(data))
+            tuple(Server(ServerID(i), a, Suffrage(suffrage)) for i, a, suffrage in json.loads(data))
         )
 
 
@@ -147,6 +150,10 @@ class Node:
     observations: list[Observation] = field(default_factory=list)
     reads: list[ReadState | ReadRefused] = field(default_factory=list)
     incarnation: int = 0
+
+    def has_own_term_commit(self) -> bool:
+        leadership = self.machine._server.leadership
+        return leadership is not None and leadership.has_own_term_commit()
 
 
 class _Exchange:
@@ -396,11 +403,33 @@ class Cluster:
         index, _ = node.machine.propose(data, self.now)
         return index
 
+    def change(self, kind: ChangeKind, name: str) -> Index:
+        """Have the leader change one member; return the entry's index."""
+        leader = self.leader()
+        assert self.run(5, leader.has_own_term_commit)
+        return self.change_at(leader, kind, name)
+
+    def change_at(self, node: Node, kind: ChangeKind, name: str) -> Index:
+        change = MembershipChange(kind, ServerID(name), name)
+        index, _ = node.machine.change_membership(change, self.now)
+        return index
+
+    def agree(self, kind: ChangeKind, name: str, seconds: float = 20.0) -> Index:
+        """Change one member, and run until the leader knows that it is agreed on."""
+        index = self.change(kind, name)
+        leader = self.leader()
+        assert self.run(seconds, lambda: self.commit_index(leader) >= index)
+        return index
+
+    def commit_index(self, node: Node) -> Index:
+        return node.machine.status(self.now).commit_index
+
     def commit(self, *data: bytes, seconds: float = 20.0) -> Index:
-        """Propose to the leader and run until all live nodes applied it."""
+        """Propose to the leader and run until all live members applied it."""
         node = self.leader()
+        members = node.machine.status(self.now).configuration.ids
         last = Index(self.propose(node, *data) + len(data) - 1)
-        live = [n for n in self.nodes.values() if n.is_up]
+        live = [n for n in self.nodes.values() if n.is_up and n.server_id in members]
         assert self.run(seconds, lambda: all(len(n.applied) >= last for n in live))
         return last
 

@@ -16,6 +16,7 @@ from raft_over_libp2p.core.events import (
 )
 from raft_over_libp2p.core.interfaces import InitialState, SnapshotMeta
 from raft_over_libp2p.core.machine import Machine
+from raft_over_libp2p.core.membership_change import ChangeKind, MembershipChange
 from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
@@ -304,6 +305,12 @@ class Solo:
 
     def propose(self, *data: bytes) -> Index:
         index, _ = self.machine.propose(data, self.now)
+        self.turn()
+        return index
+
+    def change(self, kind: ChangeKind, name: str, *, address: str = "", prev: int = 0) -> Index:
+        change = MembershipChange(kind, ServerID(name), address or name)
+        index, _ = self.machine.change_membership(change, self.now, prev_index=Index(prev))
         self.turn()
         return index
 
