@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint format types imports bench lock clean
+.PHONY: run test check lint format types imports simulate bench lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/raft-node demo $(ARGS)
@@ -30,6 +30,12 @@ imports: $(VENV)/.dev
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
 
+# Many seeded worlds; SEEDS=n, or a range: SEEDS=1000-1999. Replay one: python -m tests.simulation --seed N.
+SEEDS ?= 200
+simulate: $(VENV)/.dev
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+# Go and Python clusters in turn, in one run, with ratios. Needs go.
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks $(ARGS)
 
