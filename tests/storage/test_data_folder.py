@@ -11,7 +11,6 @@ import pytest
 from raft_over_libp2p.core.ready import HardState
 from raft_over_libp2p.errors import CorruptLog, DataDirLocked, DiskFull, StorageError
 from raft_over_libp2p.storage.data_folder import DataFolder
-from raft_over_libp2p.storage.recovery import load_initial_state
 from raft_over_libp2p.testing.fake_filesystem import FakeFileSystem
 from raft_over_libp2p.types import Configuration, Index, LogType, ServerID, Term
 from raft_over_libp2p.wire.configuration import GoConfigurationCodec
@@ -236,33 +235,3 @@ def test_no_space_for_a_new_folder_is_told_and_it_can_be_made_later() -> None:
     fs.capacity_bytes = None
     with open_folder(Disk(fs, "")) as folder:
         assert folder.is_fresh
-
-
-class TestLoadInitialState:
-    def test_it_holds_term_vote_and_configurations(self, disk: Disk) -> None:
-        with open_folder(disk) as folder:
-            folder.bootstrap(MEMBERS, CODEC)
-            folder.stable.save(HardState(Term(3), ME))
-            later = entry(3, 3, CODEC.encode(Configuration.of_voters(ME)), LogType.CONFIGURATION)
-            folder.log.write(None, [entry(2, 3), later])
-        with open_folder(disk) as folder:
-            state = load_initial_state(folder, CODEC)
-        assert HardState(Term(3), ME) == state.hard_state
-        assert [1, 3] == [each.index for each in state.configuration_entries]
-        assert (None, 0) == (state.snapshot, state.applied_index)
-
-    def test_a_log_of_a_later_term_than_the_vote_file_is_refused(self, disk: Disk) -> None:
-        with open_folder(disk) as folder:
-            folder.stable.save(HardState(Term(2)))
-            folder.log.write(None, [entry(1, 3)])
-            with pytest.raises(CorruptLog, match="it says term 2, and the log has term 3"):
-                load_initial_state(folder, CODEC)
-
-    def test_a_log_without_its_beginning_needs_a_snapshot(self, disk: Disk) -> None:
-        with open_folder(disk) as folder:
-            folder.stable.save(HardState(Term(1)))
-            for one in entries(1, 100, size=100):
-                folder.log.write(None, [one])
-            first = folder.log.remove_prefix(Index(90))
-            with pytest.raises(StorageError, match=f"the log begins at entry {first} and no"):
-                load_initial_state(folder, CODEC)

@@ -62,6 +62,21 @@ class LogMachine(RuleBasedStateMachine):
         del self.model[: first - self.first]
         self.first = first
 
+    @rule(next_index=st.integers(1, 60))
+    def reset(self, next_index: int) -> None:
+        self.log.reset(Index(next_index))
+        self.model, self.first = [], next_index
+
+    @rule(next_index=st.integers(1, 60), partial=st.integers(0, 45))
+    def run_out_of_space_in_a_reset(self, next_index: int, partial: int) -> None:
+        self.fs.full_writes, self.fs.partial_bytes = {self.fs.writes + 1}, partial
+        try:
+            self.log.reset(Index(next_index))
+        except DiskFull:
+            return
+        # The first write cleared the remains of an earlier attempt, or made a segment.
+        raise AssertionError("the write found space")
+
     @rule(count=st.integers(1, 4), partial=st.integers(0, 600))
     def run_out_of_space(self, count: int, partial: int) -> None:
         self.fs.full_writes, self.fs.partial_bytes = {self.fs.writes + 1}, partial

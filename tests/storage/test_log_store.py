@@ -194,6 +194,64 @@ class TestRemovingAPrefix:
         assert entries(10, 20, term=2, size=100) == content(again)
 
 
+class TestReset:
+    def test_an_empty_log_goes_on_at_the_next_index(self, disk: Disk, log: SegmentedLog) -> None:
+        log.reset(Index(21))
+        assert (21, 20, []) == (log.first_index(), log.last_index(), content(log))
+        log.close()
+        again = open_log(disk)
+        assert (21, 20) == (again.first_index(), again.last_index())
+        again.write(None, entries(21, 22, term=2))
+        assert entries(21, 22, term=2) == content(again)
+
+    @pytest.mark.parametrize("next_index", [1, 5, 11, 12, 2**40])
+    def test_everything_is_discarded_wherever_it_goes_on(
+        self, disk: Disk, log: SegmentedLog, next_index: int
+    ) -> None:
+        log.write(None, entries(1, 10))
+        log.reset(Index(next_index))
+        assert (next_index, next_index - 1) == (log.first_index(), log.last_index())
+        log.write(None, entries(next_index, next_index + 2, term=3))
+        log.close()
+        assert entries(next_index, next_index + 2, term=3) == content(open_log(disk))
+
+    def test_configurations_are_discarded_too(self, disk: Disk, log: SegmentedLog) -> None:
+        log.write(None, [entry(1, 1, b"\x81\xa7Servers\xc0", LogType.CONFIGURATION)])
+        log.reset(Index(5))
+        assert () == log.configuration_entries()
+        log.close()
+        assert () == open_log(disk).configuration_entries()
+
+    def test_the_space_of_whole_segments_comes_back(self, disk: Disk, log: SegmentedLog) -> None:
+        for one in entries(1, 100, size=100):
+            log.write(None, [one])
+        log.reset(Index(101))
+        assert len(disk.fs.listdir(f"{disk.root}/log")) <= 3
+        log.close()
+        assert (101, 100) == (open_log(disk).first_index(), open_log(disk).last_index())
+
+    def test_it_can_be_truncated_and_reset_again(self, disk: Disk, log: SegmentedLog) -> None:
+        log.reset(Index(21))
+        log.write(None, entries(21, 25))
+        log.write(Index(21), entries(21, 21, term=2))
+        log.reset(Index(3))
+        log.reset(Index(7))
+        log.close()
+        again = open_log(disk)
+        assert (7, 6, 5) == (again.first_index(), again.last_index(), again.last_batch)
+
+    def test_a_write_before_the_new_beginning_is_refused(self, log: SegmentedLog) -> None:
+        log.reset(Index(21))
+        with pytest.raises(LocalProtocolError, match="the log holds 21 to 20"):
+            log.write(Index(20), entries(20, 20))
+
+    def test_there_is_no_entry_zero_to_go_on_at(self, log: SegmentedLog) -> None:
+        log.write(None, entries(1, 3))
+        with pytest.raises(LocalProtocolError, match="cannot begin at entry 0"):
+            log.reset(Index(0))
+        assert entries(1, 3) == content(log)
+
+
 class TestFaults:
     """Only the fake fails on demand."""
 
