@@ -220,5 +220,13 @@ class SnapshotStore(Protocol):
         ...
 
     def remove(self, info: SnapshotInfo) -> None:
-        """Take a snapshot away for good: one whose bytes are whole and mean nothing."""
+        """Take a snapshot away for good: one whose bytes are whole and mean nothing.
+
+        In one step: a crash leaves it whole or not at all. Durable on return.
+
+        Raises:
+            DiskFull: there is no room for a name; it is still there.
+            DurabilityLost: stop this server.
+
+        """
         ...

@@ -150,6 +150,31 @@ def test_bootstrap_cut_short_leaves_a_fresh_folder_or_a_bootstrapped_one() -> No
     assert seen == {False, True}
 
 
+def test_a_reset_cut_short_leaves_the_old_log_or_none() -> None:
+    """Also one that begins a new segment, and whose old segments are being removed."""
+    fs = FakeFileSystem()
+    fs.mkdir("/log")
+    fs.sync_directory("/")
+    log = SegmentedLog(fs, "/log", bytes(16), segment_bytes=512)
+    for one in entries(1, 12, size=60):
+        log.write(None, [one])
+    old = (1, tuple(entries(1, 12, size=60)))
+    seen = set()
+
+    def check() -> None:
+        for image in fs.crash_images(200):
+            found = SegmentedLog(image, "/log", bytes(16), segment_bytes=512)
+            kept = tuple(found.entries(found.first_index(), found.last_index(), 1 << 20))
+            seen.add((found.first_index(), kept))
+
+    fs.after_change = check
+    log.reset(Index(40))
+    assert {old, (40, ())} == seen
+    seen.clear()
+    log.write(None, entries(40, 40, 2))
+    assert {(40, ()), (40, tuple(entries(40, 40, 2)))} == seen
+
+
 def test_what_a_failed_sync_left_in_memory_is_made_durable_by_the_next_start() -> None:
     """fsyncgate: the kernel calls the pages clean, the next process reads them, power fails."""
     assert_survives_a_failed_sync()

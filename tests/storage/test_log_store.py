@@ -252,6 +252,29 @@ class TestReset:
         assert entries(1, 3) == content(log)
 
 
+def test_after_a_failed_sync_in_a_reset_the_log_is_not_used_any_more() -> None:
+    fs = FakeFileSystem()
+    log = open_log(Disk(fs, ""))
+    log.write(None, entries(1, 3))
+    fs.failing_syncs = {fs.syncs + 1}
+    with pytest.raises(DurabilityLost):
+        log.reset(Index(21))
+    with pytest.raises(DurabilityLost, match="an earlier write to it failed"):
+        log.write(None, entries(4, 4))
+
+
+def test_after_a_failed_sync_in_a_removal_the_log_is_not_used_any_more() -> None:
+    fs = FakeFileSystem()
+    log = open_log(Disk(fs, ""))
+    for one in entries(1, 100, size=100):
+        log.write(None, [one])
+    fs.failing_directory_syncs = {fs.directory_syncs + 1}
+    with pytest.raises(DurabilityLost):
+        log.remove_prefix(Index(90))
+    with pytest.raises(DurabilityLost, match="an earlier write to it failed"):
+        log.reset(Index(101))
+
+
 class TestFaults:
     """Only the fake fails on demand."""
 
