@@ -156,6 +156,10 @@ class Leadership:
             # Our removal (or demotion) is agreed on: a leader that is no voter ends (4.2.2).
             server.become_follower()
 
+    def oldest_snapshot_sent(self) -> Index:
+        """Return the index of the oldest snapshot that is on its way; the newest one if none is."""
+        return self.server.log.snapshot_index
+
     # -- reads
 
     def register_read(self, token: int) -> None:

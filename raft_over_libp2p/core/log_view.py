@@ -2,7 +2,8 @@
 
 Invariants, in the order of the log::
 
-    first_index <= ... <= durable_index <= last_index
+    first_index <= snapshot_index + 1
+    first_index <= ... <= durable_index <= last_index, and snapshot_index <= last_index
     _recent holds _recent_from .. last_index, and everything after durable_index is in it
     entries from _unwritten_from on belong to no write yet
 """
@@ -19,7 +20,17 @@ from raft_over_libp2p.core.interfaces import LogReader, SnapshotMeta
 from raft_over_libp2p.errors import invariant
 from raft_over_libp2p.types import NO_INDEX, NO_TERM, BatchID, Index, LogEntry, Term
 
-__all__ = ["LogView"]
+__all__ = ["LogChange", "LogView"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogChange:
+    """What the disk must be told of the log; see ``core.ready.Write``."""
+
+    truncate_from: Index | None = None
+    append: tuple[LogEntry, ...] = ()
+    reset_to: Index | None = None
+    remove_prefix: Index | None = None
 
 
 @dataclass(slots=True)
@@ -34,11 +45,17 @@ class LogView:
     """Entries, terms and durability over a :class:`LogReader` and recent entries in memory."""
 
     def __init__(self, reader: LogReader, snapshot: SnapshotMeta | None) -> None:
-        """Start with a log that is all durable."""
+        """Start with a log that is all durable, and that ``snapshot`` fits (rule 12)."""
         self._reader = reader
         self._snapshot_index = snapshot.index if snapshot else NO_INDEX
         self._snapshot_term = snapshot.term if snapshot else NO_TERM
-        self.last_index = max(reader.last_index(), self._snapshot_index)
+        self.first_index = reader.first_index()
+        """Index of the oldest entry kept; the reader may hold older ones."""
+        self.last_index = reader.last_index()
+        invariant(
+            self.first_index <= self._snapshot_index + 1 <= self.last_index + 1,
+            "the log must reach back to the snapshot, and at least up to it",
+        )
         self.durable_index = self.last_index
         self._recent: list[LogEntry] = []
         self._recent_from = Index(self.last_index + 1)
@@ -48,6 +65,8 @@ class LogView:
         """Charged size of what was in ``_recent`` before its first entry."""
         self._unwritten_from = self._recent_from
         self._truncate_from: Index | None = None
+        self._reset_to: Index | None = None
+        self._remove_prefix: Index | None = None
         self._written: deque[_Written] = deque()
         self._slice_key = (0, 0, 0)
         self._slice: tuple[tuple[LogEntry, ...], int] = ((), 0)
@@ -55,18 +74,9 @@ class LogView:
 
     # -- reading
 
-    @property
-    def first_index(self) -> Index:
-        """Index of the oldest entry kept."""
-        if self._reader.last_index() < self._snapshot_index:
-            return Index(self._snapshot_index + 1)  # nothing on the disk that is not covered
-        return min(self._reader.first_index(), self._recent_from)
-
     def has(self, index: Index) -> bool:
         """Tell whether the entry ``index`` is kept."""
-        return self._recent_from <= index <= self.last_index or (
-            self.first_index <= index < self._recent_from
-        )
+        return self.first_index <= index <= self.last_index
 
     @property
     def snapshot_index(self) -> Index:
@@ -171,21 +181,62 @@ class LogView:
                 self._truncate_from = first_removed
         self._slice_key, self._slice = (0, 0, 0), ((), 0)
 
+    def cover(self, index: Index, term: Term) -> None:
+        """Take note of a durable snapshot at an entry that the log has."""
+        invariant(self.term(index) == term, "a snapshot must agree with the log")
+        self._snapshot_index, self._snapshot_term = index, term
+
+    def remove_prefix(self, upto: Index) -> None:
+        """Let go of the entries up to ``upto``, which are durable and which the snapshot covers."""
+        invariant(
+            self.first_index <= upto <= min(self._snapshot_index, self.durable_index),
+            "only durable entries behind the snapshot may go",
+        )
+        self.first_index = Index(upto + 1)
+        self._forget(upto - self._recent_from + 1)
+        self._remove_prefix = upto
+        self._slice_key, self._slice = (0, 0, 0), ((), 0)
+
+    def reset(self, index: Index, term: Term) -> None:
+        """Discard the whole log for a durable snapshot that it does not agree with.
+
+        What the snapshot covers counts as durable at once: after a crash it is found, and
+        whatever is left of the log is discarded then.
+        """
+        self._snapshot_index, self._snapshot_term = index, term
+        self._recent.clear()
+        self._ends.clear()
+        self._bytes_before = 0
+        self.last_index = self.durable_index = index
+        self.last_term = term
+        self.first_index = self._recent_from = self._unwritten_from = Index(index + 1)
+        self._reset_to, self._truncate_from, self._remove_prefix = self.first_index, None, None
+        for written in self._written:
+            written.last_index = NO_INDEX
+        self._slice_key, self._slice = (0, 0, 0), ((), 0)
+
     # -- durability
 
     @property
     def has_unwritten(self) -> bool:
-        """Whether the disk must still be told of a truncation or of entries."""
-        return self._truncate_from is not None or self._unwritten_from <= self.last_index
+        """Whether the disk must still be told of a change."""
+        return (
+            self._unwritten_from <= self.last_index
+            or self._truncate_from is not None
+            or self._reset_to is not None
+            or self._remove_prefix is not None
+        )
 
-    def take_unwritten(self, batch: BatchID) -> tuple[Index | None, tuple[LogEntry, ...]]:
-        """Return what the write ``batch`` must truncate from, and what it must append."""
-        truncate_from, self._truncate_from = self._truncate_from, None
+    def take_unwritten(self, batch: BatchID) -> LogChange:
+        """Return what the write ``batch`` must tell the disk."""
         start = self._unwritten_from - self._recent_from
-        append = tuple(self._recent[start:])
+        change = LogChange(
+            self._truncate_from, tuple(self._recent[start:]), self._reset_to, self._remove_prefix
+        )
+        self._truncate_from = self._reset_to = self._remove_prefix = None
         self._unwritten_from = Index(self.last_index + 1)
         self._written.append(_Written(batch, self.last_index))
-        return truncate_from, append
+        return change
 
     def persisted(self, batch: BatchID) -> None:
         """Raise ``durable_index`` over what the writes up to ``batch`` carried and is still there.
@@ -202,7 +253,10 @@ class LogView:
     def _evict(self, size: int) -> None:
         """Forget the oldest ``size`` bytes of entries, but only durable ones."""
         durable = self.durable_index - self._recent_from + 1
-        count = min(bisect_right(self._ends, self._bytes_before + size), durable)
+        self._forget(min(bisect_right(self._ends, self._bytes_before + size), durable))
+
+    def _forget(self, count: int) -> None:
+        """Keep the oldest ``count`` entries in memory no longer."""
         if count > 0:
             self._bytes_before = self._ends[count - 1]
             del self._recent[:count]

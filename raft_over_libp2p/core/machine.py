@@ -37,6 +37,8 @@ from raft_over_libp2p.core.events import (
     Persisted,
     RequestReceived,
     ResponseReceived,
+    SnapshotNotTaken,
+    SnapshotTaken,
 )
 from raft_over_libp2p.core.interfaces import ConfigurationCodec, InitialState, LogReader, Random
 from raft_over_libp2p.core.leadership import Leadership
@@ -115,6 +117,8 @@ class Machine:
             PeerConnected: self._on_peer_connected,
             Persisted: self._on_persisted,
             Applied: self._on_applied,
+            SnapshotTaken: self._on_snapshot_taken,
+            SnapshotNotTaken: self._on_snapshot_not_taken,
         }
 
     # -- inputs
@@ -172,6 +176,13 @@ class Machine:
         if event.index > server.handed_index:
             raise LocalProtocolError(f"entry {event.index} was applied before it was handed out")
         server.applied_index = max(server.applied_index, event.index)
+        server.membership.apply(server.applied_index)
+
+    def _on_snapshot_taken(self, event: SnapshotTaken) -> None:
+        self._server.snapshotting.on_taken(self._server, event.index)
+
+    def _on_snapshot_not_taken(self, event: SnapshotNotTaken) -> None:
+        self._server.snapshotting.on_not_taken(self._server, event.index, event.reason)
 
     @property
     def _leadership(self) -> Leadership:
@@ -195,6 +206,8 @@ class Machine:
             server.leadership.on_timer()
         elif now >= server.election_at:
             election.on_timeout(server)
+        if now >= server.snapshotting.check_at:
+            server.snapshotting.on_timer(server)
 
     def _rearm(self) -> None:
         server = self._server
@@ -205,8 +218,10 @@ class Machine:
 
     def next_timer(self) -> float:
         """Return when ``handle_timer`` must be called next; ``math.inf`` if never."""
-        leadership = self._server.leadership
-        return self._server.election_at if leadership is None else leadership.next_timer()
+        server = self._server
+        leadership = server.leadership
+        of_role = server.election_at if leadership is None else leadership.next_timer()
+        return min(of_role, server.snapshotting.check_at)
 
     def propose(
         self,
@@ -302,7 +317,8 @@ class Machine:
         Return False if nothing was applied since the last one. Otherwise one comes out in
         ``Ready.take_snapshot`` when the state machine stands still between two batches.
         """
-        raise NotImplementedError
+        self._server.now = now
+        return self._server.snapshotting.want(self._server)
 
     # -- outputs
 
@@ -313,7 +329,10 @@ class Machine:
             server.leadership.flush()
         ready, server.ready = server.ready, Ready()
         ready.write = server.writes.take(server.hard_state, server.log, server.now)
-        self._hand_out_committed(ready)
+        if server.snapshotting.is_due and server.applied_index == server.handed_index:
+            server.snapshotting.take(server, ready)
+        if not server.snapshotting.is_due:  # else the state machine must come to rest first
+            self._hand_out_committed(ready)
         if server.refused_reads:
             ready.read_states.extend(ReadRefused(t, server.leader) for t in server.refused_reads)
             server.refused_reads.clear()

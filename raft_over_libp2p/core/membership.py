@@ -26,7 +26,7 @@ class Membership:
     """The configurations a server may still have to fall back to, oldest first.
 
     All but the last are agreed on: no leader starts a change before the one before it is
-    committed.
+    committed. The first is the one in force at the last applied entry.
     """
 
     def __init__(self, base: PlacedConfiguration, later: Iterable[PlacedConfiguration]) -> None:
@@ -66,9 +66,17 @@ class Membership:
         """Note the commit index; return whether the latest configuration became committed by it."""
         was_committed = self.is_latest_committed
         self._commit_index = commit_index
-        while len(self._placed) > 1 and self._placed[1].index <= commit_index:
-            del self._placed[0]
         return self.is_latest_committed and not was_committed
+
+    def apply(self, applied_index: Index) -> None:
+        """Forget what was in force before ``applied_index``."""
+        while len(self._placed) > 1 and self._placed[1].index <= applied_index:
+            del self._placed[0]
+
+    @property
+    def applied(self) -> PlacedConfiguration:
+        """The configuration in force at the last applied entry: a snapshot there carries it."""
+        return self._placed[0]
 
     def is_voter(self, server_id: ServerID) -> bool:
         """Tell whether ``server_id`` votes in the latest or in the committed configuration."""

@@ -26,6 +26,7 @@ from raft_over_libp2p.core.ready import (
     Role,
     RoleChanged,
 )
+from raft_over_libp2p.core.snapshotting import Snapshotting
 from raft_over_libp2p.core.writes import Writes
 from raft_over_libp2p.errors import invariant
 from raft_over_libp2p.types import (
@@ -91,6 +92,7 @@ class Server:
         """Last entry given to the state machine."""
         self.applied_index = self.commit_index
         self.membership.commit(self.commit_index)
+        self.membership.apply(self.applied_index)
         self.was_member = self.membership.ever_had(self.id)
         """Whether it was in a configuration since it last told that it was removed."""
 
@@ -112,13 +114,16 @@ class Server:
         self.election_at = math.inf
         self.is_rearmed = False
         self.arm_election_timer()
+        check_at = now + self.random_timeout(config.snapshot_interval_s)
+        self.snapshotting = Snapshotting(initial.snapshot, check_at)
 
     def _initial_membership(self, initial: InitialState) -> Membership:
         snapshot = initial.snapshot
         base = PlacedConfiguration(NO_INDEX, Configuration())
         if snapshot:
             base = PlacedConfiguration(snapshot.configuration_index, snapshot.configuration)
-        return Membership(base, map(self.placed_configuration, initial.configuration_entries))
+        later = [e for e in initial.configuration_entries if e.index > self.log.snapshot_index]
+        return Membership(base, map(self.placed_configuration, later))
 
     def placed_configuration(self, entry: LogEntry) -> PlacedConfiguration:
         """Return the configuration that ``entry`` brings."""

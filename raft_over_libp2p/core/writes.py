@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
-from raft_over_libp2p.core.log_view import LogView
+from raft_over_libp2p.core.log_view import LogChange, LogView
 from raft_over_libp2p.core.ready import HardState, Write
 from raft_over_libp2p.errors import LocalProtocolError
 from raft_over_libp2p.types import BatchID
 
 __all__ = ["Writes"]
+
+_NO_CHANGE: Final = LogChange()
 
 
 class Writes:
@@ -43,12 +46,14 @@ class Writes:
         batch = self.next_batch
         self.next_batch = BatchID(batch + 1)
         self._pending.append((batch, now))
-        truncate_from, append = log.take_unwritten(batch) if has_log else (None, ())
+        change = log.take_unwritten(batch) if has_log else _NO_CHANGE
         write = Write(
             batch=batch,
             hard_state=hard_state if self._is_hard_state_owed else None,
-            truncate_from=truncate_from,
-            append=append,
+            truncate_from=change.truncate_from,
+            append=change.append,
+            reset_to=change.reset_to,
+            remove_prefix=change.remove_prefix,
         )
         self._is_hard_state_owed = False
         return write

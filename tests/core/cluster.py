@@ -21,11 +21,13 @@ from raft_over_libp2p.core.events import (
     Persisted,
     RequestReceived,
     ResponseReceived,
+    SnapshotStored,
+    SnapshotTaken,
 )
 from raft_over_libp2p.core.interfaces import InitialState
 from raft_over_libp2p.core.machine import Machine
 from raft_over_libp2p.core.membership_change import ChangeKind, MembershipChange
-from raft_over_libp2p.core.messages import Request, Response
+from raft_over_libp2p.core.messages import InstallSnapshotRequest, Request, Response
 from raft_over_libp2p.core.ready import (
     Call,
     HardState,
@@ -35,6 +37,8 @@ from raft_over_libp2p.core.ready import (
     Ready,
     Reply,
     Role,
+    SnapshotMeta,
+    StoreSnapshot,
     Write,
 )
 from raft_over_libp2p.types import (
@@ -126,11 +130,24 @@ class MemoryLog:
         return found
 
     def write(self, write: Write) -> None:
+        if write.reset_to is not None:
+            self.kept, self.first = [], write.reset_to
         if write.truncate_from is not None:
             del self.kept[write.truncate_from - self.first :]
         if write.append:
             assert write.append[0].index == self.last_index() + 1
             self.kept.extend(write.append)
+        if write.remove_prefix is not None:
+            del self.kept[: write.remove_prefix + 1 - self.first]
+            self.first = max(self.first, write.remove_prefix + 1)
+
+
+@dataclass
+class Snapshot:
+    """Where it stands, and the state: all that was applied."""
+
+    meta: SnapshotMeta
+    state: list[LogEntry]
 
 
 @dataclass
@@ -150,6 +167,8 @@ class Node:
     observations: list[Observation] = field(default_factory=list)
     reads: list[ReadState | ReadRefused] = field(default_factory=list)
     incarnation: int = 0
+    snapshots: dict[tuple[Term, Index], Snapshot] = field(default_factory=dict)
+    spooled: dict[CallID, Snapshot] = field(default_factory=dict)
 
     def has_own_term_commit(self) -> bool:
         leadership = self.machine._server.leadership
@@ -172,7 +191,11 @@ class _Exchange:
         if receiver is None or is_cut or not receiver.is_up:
             self.cluster._at(CALL_TIMEOUT_S, self.fail)
         else:
-            self.cluster.receive(receiver, caller.server_id, self.call.request, self.answer)
+            request = self.call.request
+            number = self.cluster.receive(receiver, caller.server_id, request, self.answer)
+            if isinstance(request, InstallSnapshotRequest):
+                kept = caller.snapshots[request.last_log_term, request.last_log_index]
+                receiver.spooled[number] = kept
 
     def arrive_again(self) -> None:
         if self.receiver is not None and self.receiver.is_up:
@@ -219,6 +242,8 @@ class Cluster:
         """Each message takes up to this much longer, so they overtake one another."""
         self.disk_s = 0.0
         """Each write takes up to this long."""
+        self.snapshot_s = 0.0
+        """Taking or storing a snapshot takes this long."""
         self.duplicated = 0.0
         """Share of the requests that arrive twice; the second answer is dropped."""
         self.config = config or RaftConfig()
@@ -242,7 +267,12 @@ class Cluster:
         self.nodes[server_id] = Node(server_id, self.config, log, hard_state, rng, machine)
 
     def _machine(
-        self, server_id: ServerID, log: MemoryLog, hard_state: HardState, rng: random.Random
+        self,
+        server_id: ServerID,
+        log: MemoryLog,
+        hard_state: HardState,
+        rng: random.Random,
+        snapshot: SnapshotMeta | None = None,
     ) -> Machine:
         return Machine(
             server_id=server_id,
@@ -250,6 +280,7 @@ class Cluster:
             log=log,
             initial=InitialState(
                 hard_state=hard_state,
+                snapshot=snapshot,
                 configuration_entries=tuple(e for e in log.kept if e.type is LogType.CONFIGURATION),
             ),
             rng=rng,
@@ -284,10 +315,24 @@ class Cluster:
 
     def restart(self, name: str) -> None:
         node = self[name]
-        node.machine = self._machine(node.server_id, node.log, node.hard_state, node.rng)
-        node.applied.clear()
+        newest = node.snapshots[max(node.snapshots)] if node.snapshots else None
+        if newest:
+            self._fit(node.log, newest.meta)
+        node.machine = self._machine(
+            node.server_id, node.log, node.hard_state, node.rng, newest.meta if newest else None
+        )
+        node.applied = list(newest.state) if newest else []
+        node.spooled.clear()
         node.is_disk_stalled = False
         node.is_up = True
+
+    @staticmethod
+    def _fit(log: MemoryLog, meta: SnapshotMeta) -> None:
+        """Discard a log that does not agree with the snapshot (rule 12)."""
+        if log.last_index() < meta.index or (
+            log.first <= meta.index and log.term(meta.index) != meta.term
+        ):
+            log.kept, log.first = [], meta.index + 1
 
     # -- the loop
 
@@ -326,6 +371,7 @@ class Cluster:
                 self._carry(node, output)
             else:
                 self._answers.pop(output.call)(output.response)
+        self._snapshots(node, ready)
         if ready.committed:
             node.applied.extend(ready.committed)
             node.machine.handle(Applied(ready.committed[-1].index), self.now)
@@ -339,6 +385,34 @@ class Cluster:
         if is_writing:
             self.write(node)
         return is_writing or ready != Ready()
+
+    def _snapshots(self, node: Node, ready: Ready) -> None:
+        if ready.adopt_snapshot:
+            node.applied = list(node.spooled.pop(ready.adopt_snapshot.call).state)
+        if ready.take_snapshot:
+            meta = ready.take_snapshot
+            assert meta.index == len(node.applied)
+            taken = Snapshot(meta, list(node.applied))
+            self._later(node, lambda: self._keep(node, taken, SnapshotTaken(meta.index)))
+        for store in ready.store_snapshot:
+            self._later(node, self._storing(node, store))
+        for call in ready.drop_snapshot:
+            del node.spooled[call]
+
+    def _storing(self, node: Node, store: StoreSnapshot) -> Callable[[], None]:
+        def do() -> None:
+            kept = node.spooled[store.call]
+            self._keep(node, kept, SnapshotStored(store.call, store.meta))
+
+        return do
+
+    def _keep(self, node: Node, snapshot: Snapshot, event: Event) -> None:
+        node.snapshots[snapshot.meta.term, snapshot.meta.index] = snapshot
+        node.machine.handle(event, self.now)
+
+    def _later(self, node: Node, do: Callable[[], None]) -> None:
+        incarnation = node.incarnation
+        self._at(self.snapshot_s, lambda: do() if node.incarnation == incarnation else None)
 
     def _write_later(self, node: Node) -> None:
         incarnation = node.incarnation
@@ -375,12 +449,13 @@ class Cluster:
 
     def receive(
         self, receiver: Node, sender: ServerID, request: Request, answer: Callable[[Response], None]
-    ) -> None:
+    ) -> CallID:
         """Hand a request to ``receiver``; ``answer`` gets its reply, if one ever comes."""
         self._inbound += 1
         number = CallID(self._inbound)
         self._answers[number] = answer
         receiver.machine.handle(RequestReceived(number, sender, request), self.now)
+        return number
 
     def _delay(self) -> float:
         return self.latency_s + (self.rng.uniform(0, self.jitter_s) if self.jitter_s else 0)

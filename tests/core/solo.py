@@ -13,6 +13,7 @@ from raft_over_libp2p.core.events import (
     Persisted,
     RequestReceived,
     ResponseReceived,
+    SnapshotTaken,
 )
 from raft_over_libp2p.core.interfaces import InitialState, SnapshotMeta
 from raft_over_libp2p.core.machine import Machine
@@ -35,6 +36,7 @@ from raft_over_libp2p.core.ready import (
     ReadState,
     Reply,
     Role,
+    StoreSnapshot,
     Write,
 )
 from raft_over_libp2p.core.status import CoreStatus, PeerProgress
@@ -117,6 +119,11 @@ class Solo:
         self.reads: list[ReadState | ReadRefused] = []
         self.observations: list[Observation] = []
         self.snapshot = snapshot
+        self.taking: SnapshotMeta | None = None
+        self.storing: list[StoreSnapshot] = []
+        self.adopted: list[StoreSnapshot] = []
+        self.dropped: list[CallID] = []
+        self.applied = snapshot.index if snapshot else 0
         self.machine = self._machine(held_back=held_back)
 
     def _machine(
@@ -159,8 +166,18 @@ class Solo:
                 assert isinstance(output, Reply)
                 assert output.call not in self.replies
                 self.replies[output.call] = output.response
+        if ready.adopt_snapshot:
+            self.adopted.append(ready.adopt_snapshot)
+            self.applied = ready.adopt_snapshot.meta.index
+        if ready.take_snapshot:
+            assert self.taking is None
+            assert self.applied == ready.take_snapshot.index
+            self.taking = ready.take_snapshot
+        self.storing.extend(ready.store_snapshot)
+        self.dropped.extend(ready.drop_snapshot)
         self.committed.extend(ready.committed)
         if ready.committed:
+            self.applied = ready.committed[-1].index
             self.machine.handle(Applied(ready.committed[-1].index), self.now)
         self.reads.extend(ready.read_states)
         self.observations.extend(ready.observations)
@@ -261,6 +278,20 @@ class Solo:
         ]
         self.calls = [c for c in self.calls if c not in found]
         return found
+
+    def finish_snapshot(self) -> SnapshotMeta:
+        """Make the snapshot that is being taken durable, and return it."""
+        meta, self.taking = self.taking, None
+        assert meta is not None
+        self.snapshot = meta
+        self.machine.handle(SnapshotTaken(meta.index), self.now)
+        self.turn()
+        return meta
+
+    def take_snapshot(self) -> SnapshotMeta:
+        assert self.machine.snapshot_now(self.now)
+        self.turn()
+        return self.finish_snapshot()
 
     # -- roles
 

@@ -61,7 +61,7 @@ def test_a_truncation_of_what_was_never_written_needs_no_disk() -> None:
     view = view_of(1)
     view.append([entry(2, 1), entry(3, 1)])
     view.truncate(Index(3))
-    assert view.take_unwritten(BatchID(1))[0] is None
+    assert view.take_unwritten(BatchID(1)).truncate_from is None
 
 
 def test_a_truncation_reaches_the_disk_once_from_its_lowest_index() -> None:
@@ -69,9 +69,9 @@ def test_a_truncation_reaches_the_disk_once_from_its_lowest_index() -> None:
     view.truncate(Index(4))
     view.truncate(Index(2))
     view.append([entry(2, 2)])
-    truncate_from, append = view.take_unwritten(BatchID(1))
-    assert truncate_from == 2
-    assert [e.term for e in append] == [2]
+    change = view.take_unwritten(BatchID(1))
+    assert change.truncate_from == 2
+    assert [e.term for e in change.append] == [2]
     assert not view.has_unwritten
 
 
@@ -85,14 +85,24 @@ def test_durable_falls_with_a_truncation_and_rises_with_the_write() -> None:
     assert view.durable_index == 2
 
 
+def taken(view: LogView, number: int) -> Write:
+    change = view.take_unwritten(BatchID(number))
+    return Write(
+        batch=BatchID(number),
+        truncate_from=change.truncate_from,
+        append=change.append,
+        reset_to=change.reset_to,
+        remove_prefix=change.remove_prefix,
+    )
+
+
 def test_the_cache_is_bounded_and_drops_only_durable_entries() -> None:
     disk = MemoryLog()
     view = LogView(disk, None)
     block = bytes(1024 * 1024)
     for number in range(1, 41):
         view.append([LogEntry(Index(number), Term(1), data=block)])
-        _, append = view.take_unwritten(BatchID(number))
-        disk.write(Write(batch=BatchID(number), append=append))
+        disk.write(taken(view, number))
     view.persisted(BatchID(5))
     assert [e.index for e in view.entries(Index(6), 40, 10**9)[0]] == list(range(6, 41))
     assert view.undurable_bytes > 35 * len(block)
@@ -142,46 +152,64 @@ class Model:
     def __init__(self) -> None:
         self.disk = MemoryLog()
         self.view = LogView(self.disk, None)
-        self.memory: list[LogEntry] = []
+        self.memory: dict[int, LogEntry] = {}
         self.writes: list[Write] = []
         self.batch = 0
 
-
-@given(st.lists(st.tuples(st.sampled_from("atwp"), st.integers(0, 5)), max_size=40))
-def test_what_is_called_durable_is_on_the_disk(steps) -> None:
-    """Rule 8, for any order of appends, truncations, writes and completions."""
-    model = Model()
-    view = model.view
-    for term, (step, number) in enumerate(steps, 1):
-        if step == "a" and number:
+    def do(self, step: str, number: int, term: int) -> None:
+        view = self.view
+        if step == "append" and number:
             new = [entry(view.last_index + 1 + i, term) for i in range(number)]
             view.append(new)
-            model.memory.extend(new)
-        elif step == "t" and number < len(model.memory):
-            view.truncate(Index(len(model.memory) - number))
-            del model.memory[len(model.memory) - number - 1 :]
-        elif step == "w" and view.has_unwritten:
-            model.batch += 1
-            truncate_from, append = view.take_unwritten(BatchID(model.batch))
-            model.writes.append(
-                Write(batch=BatchID(model.batch), truncate_from=truncate_from, append=append)
-            )
-        elif step == "p" and model.writes:
-            write = model.writes.pop(0)
-            model.disk.write(write)
+            self.memory.update({e.index: e for e in new})
+        elif step == "truncate" and number < view.last_index - view.snapshot_index:
+            first_removed = view.last_index - number
+            view.truncate(Index(first_removed))
+            self.memory = {i: e for i, e in self.memory.items() if i < first_removed}
+        elif step == "snapshot":
+            index = Index(view.durable_index - number)
+            if index > view.snapshot_index:
+                view.cover(index, self.memory[index].term)
+        elif step == "compact":
+            upto = Index(min(view.snapshot_index - number, view.durable_index))
+            if upto >= view.first_index:
+                view.remove_prefix(upto)
+                self.memory = {i: e for i, e in self.memory.items() if i > upto}
+        elif step == "reset":
+            view.reset(Index(view.last_index + number), Term(term))
+            self.memory.clear()
+        elif step == "write" and view.has_unwritten:
+            self.batch += 1
+            self.writes.append(taken(view, self.batch))
+        elif step == "persist" and self.writes:
+            write = self.writes.pop(0)
+            self.disk.write(write)
             view.persisted(write.batch)
-        durable = view.durable_index
-        assert view.last_index == len(model.memory)
-        assert [e.term for e in model.disk.kept[:durable]] == [
-            e.term for e in model.memory[:durable]
-        ]
-        assert [view.term(Index(i + 1)) for i in range(len(model.memory))] == [
-            e.term for e in model.memory
-        ]
-    while model.writes:
-        write = model.writes.pop(0)
-        model.disk.write(write)
-        view.persisted(write.batch)
-    if not view.has_unwritten:
-        assert model.disk.kept == model.memory
-        assert view.durable_index == len(model.memory)
+
+    def check(self) -> None:
+        view = self.view
+        held = range(view.first_index, view.last_index + 1)
+        assert list(self.memory) == list(held)
+        assert [view.term(Index(i)) for i in held] == [e.term for e in self.memory.values()]
+        safe = [i for i in held if view.snapshot_index < i <= view.durable_index]
+        on_disk = {e.index: e for e in self.disk.kept}
+        assert [on_disk[Index(i)] for i in safe] == [self.memory[i] for i in safe]
+
+
+STEPS = ["append", "append", "truncate", "snapshot", "compact", "reset", "write", "persist"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 5)), max_size=40))
+def test_what_is_called_durable_is_on_the_disk_or_in_a_snapshot(steps) -> None:
+    """Rules 8 and 12, for any order of changes, writes and completions."""
+    model = Model()
+    for term, (step, number) in enumerate(steps, 1):
+        model.do(step, number, term)
+        model.check()
+    for _ in range(len(model.writes) + 1):
+        model.do("persist", 0, 0)
+    model.do("write", 0, 0)
+    model.do("persist", 0, 0)
+    model.check()
+    assert model.view.durable_index == model.view.last_index
+    assert model.disk.kept == list(model.memory.values())
