@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from fastcrc import crc64
+
 from raft_over_libp2p import limits
 from raft_over_libp2p.core.interfaces import SnapshotMeta
 from raft_over_libp2p.errors import CorruptSnapshot, DiskFull, LocalProtocolError, StorageError
-from raft_over_libp2p.storage.crc64 import crc64
 from raft_over_libp2p.storage.filesystem import File, FileSystem
 from raft_over_libp2p.storage.interface import SnapshotInfo
 from raft_over_libp2p.storage.snapshot_meta import encode_meta
@@ -86,7 +87,7 @@ class FileSnapshotSink:
         except DiskFull:
             self.cancel()
             raise
-        self._crc = crc64(chunk, self._crc)
+        self._crc = crc64.xz(chunk, self._crc)
         self._size += len(chunk)
 
     def finish(self) -> SnapshotInfo:
@@ -144,7 +145,7 @@ def check_content(file: File, info: SnapshotInfo) -> None:
         raise CorruptSnapshot(f"{file.path} has {size} bytes and should have {info.size_bytes}")
     crc = 0
     for offset in range(0, size, _CHECK_CHUNK_BYTES):
-        crc = crc64(file.pread(_CHECK_CHUNK_BYTES, offset), crc)
+        crc = crc64.xz(file.pread(_CHECK_CHUNK_BYTES, offset), crc)
     if crc.to_bytes(_CHECKSUM_BYTES, "big") != info.checksum:
         raise CorruptSnapshot(
             f"{file.path} has the CRC-64 {crc:016x} and should have {info.checksum.hex() or 'one'}"
