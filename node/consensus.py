@@ -13,14 +13,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from keys.peer_id import PeerID
-from node.rpc.client import CallNotSent, CallOutcomeUnknown, RemoteError, RpcClient
-from node.rpc.outcome import error_of
-from node.rpc.wire import ServiceID
+from node.forwarding import Forwarder, RemoteCall
+from node.membership import Membership
+from node.peer_addresses import NoAddresses, PeerAddresses
+from node.rpc.client import RpcClient
 from pinstate.log_op import LogOp, OpCodec
 from pinstate.pin import Pin
 from pinstate.pin_msgpack import go_form
@@ -28,13 +29,12 @@ from pinstate.state import PinState
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.errors import (
     LocalProtocolError,
-    NoLeader,
     NotLeader,
-    OutcomeUnknown,
     ProposalRefused,
+    RaftError,
 )
 from raft_over_libp2p.oplog import OpLog
-from raft_over_libp2p.raft import RaftStatus
+from raft_over_libp2p.raft import Raft, RaftStatus
 from raft_over_libp2p.raft.single_error import single_error
 from raft_over_libp2p.storage.data_folder import DataFolder
 from raft_over_libp2p.transport.interface import Transport
@@ -52,6 +52,11 @@ if TYPE_CHECKING:
 __all__ = ["Consensus", "ConsensusConfig"]
 
 logger = logging.getLogger(__name__)
+
+ROLLBACK_BATCH_OPS: Final = 512
+"""Operations of a rollback proposed together: far below what may wait at once."""
+SHUTDOWN_STEP_S: Final = 3.0
+"""To hand over leadership, and to write a snapshot, when the peer stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +106,7 @@ class Consensus:
         *,
         config: ConsensusConfig | None = None,
         dial: Dial | None = None,
+        addresses: PeerAddresses | None = None,
     ) -> AsyncIterator[Consensus]:
         """Take part in a cluster with the identity of ``host`` until the block ends.
 
@@ -108,7 +114,8 @@ class Consensus:
         first voters are ``cluster_peers`` and this peer, and every first voter must be given
         the same set; an empty set makes a cluster of one. A folder with a past ignores
         ``cluster_peers``. ``host`` stays open: it is its opener's; ``dial`` connects it to a
-        member, by default its own dialler over its peerstore. ``state`` is where the log
+        member, by default its own dialler over its peerstore; ``addresses`` keeps what the log
+        says about where peers are. ``state`` is where the log
         starts from, the empty pinset as a rule.
 
         Raises:
@@ -125,6 +132,7 @@ class Consensus:
             data_folder,
             state,
             config=config,
+            addresses=addresses,
         ) as consensus:
             yield consensus
 
@@ -139,11 +147,12 @@ class Consensus:
         state: PinState | None = None,
         *,
         config: ConsensusConfig | None = None,
+        addresses: PeerAddresses | None = None,
         fs: FileSystem | None = None,
         sync_inline: bool = False,
     ) -> AsyncIterator[Consensus]:
         """As :meth:`open`, on any transport and file system: for tests and unusual programs."""
-        consensus = cls(peer_id, config or ConsensusConfig())
+        consensus = cls(peer_id, config or ConsensusConfig(), addresses or NoAddresses())
         with single_error():
             async with trio.open_nursery() as nursery:
                 await nursery.start(
@@ -162,14 +171,22 @@ class Consensus:
                     with trio.CancelScope(shield=True):
                         await consensus.shutdown()
 
-    def __init__(self, peer_id: PeerID, config: ConsensusConfig) -> None:
+    def __init__(self, peer_id: PeerID, config: ConsensusConfig, addresses: PeerAddresses) -> None:
         self.peer_id = peer_id
         self._config = config
+        self._forwarder = Forwarder(
+            attempts=config.commit_retries,
+            retry_delay_s=config.commit_retry_delay_s,
+            leader_timeout_s=config.leader_timeout_s,
+            network_timeout_s=config.network_timeout_s,
+            election_s=2 * config.raft.heartbeat_timeout_s,
+        )
+        self._membership = Membership(self._open_oplog, self._forwarder, addresses)
         self._oplog: OpLog[PinState, LogOp] | None = None
-        self._client: RpcClient | None = None
         self._stop = trio.Event()
         self._stopped = trio.Event()
         self._is_ready = False
+        self._is_stopping = False
 
     async def _run(
         self,
@@ -193,9 +210,13 @@ class Consensus:
                     codec=OpCodec(),
                     config=self._config.raft,
                     sync_inline=sync_inline,
+                    applied=self._membership.applied,
                 ) as self._oplog:
                     task_status.started()
-                    await self._stop.wait()
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._membership.keep_addresses_agreed)
+                        await self._stop.wait()
+                        nursery.cancel_scope.cancel()
         finally:
             self._stopped.set()
 
@@ -224,7 +245,7 @@ class Consensus:
 
     def set_client(self, rpc_client: RpcClient) -> None:
         """Give what forwarding to another leader uses; until then such calls are refused."""
-        self._client = rpc_client
+        self._forwarder.client = rpc_client
 
     # -- what is agreed on
 
@@ -243,7 +264,8 @@ class Consensus:
             OutcomeUnknown: it may be applied; ask :meth:`state`.
 
         """
-        await self._commit(LogOp.pin(pin), "LogPin", pin, timeout_s, forwarded_by)
+        call = RemoteCall("LogPin", go_form(pin))
+        await self._commit(LogOp.pin(pin), call, timeout_s, forwarded_by)
 
     async def log_unpin(
         self, pin: Pin, *, timeout_s: float | None = None, forwarded_by: PeerID | None = None
@@ -252,7 +274,8 @@ class Consensus:
 
         Errors as in :meth:`log_pin`. Unpinning what is not pinned changes nothing.
         """
-        await self._commit(LogOp.unpin(pin), "LogUnpin", pin, timeout_s, forwarded_by)
+        call = RemoteCall("LogUnpin", go_form(pin))
+        await self._commit(LogOp.unpin(pin), call, timeout_s, forwarded_by)
 
     def state(self) -> PinState:
         """Return the last agreed state this peer knows, at once; it may lag the leader's.
@@ -277,6 +300,108 @@ class Consensus:
         oplog = self._open_oplog()
         await oplog.raft.read_index(timeout_s=timeout_s)
         return oplog.log_head()
+
+    async def rollback(self, state: PinState, *, timeout_s: float | None = None) -> None:
+        """Make ``state`` the agreed state, on the leader only (the seed's ``Rollback``).
+
+        The difference is proposed as ordinary unpins and pins, and then one empty entry,
+        which ends an inconsistency: a rollback entry as Go's only adds keys, so this way Go
+        and Python peers end up with the same pinset. Writes made meanwhile are kept.
+
+        Raises:
+            NotLeader, ProposalRefused: nothing, or nothing more, was applied.
+            OutcomeUnknown: a part may be applied; calling it again is safe.
+
+        """
+        deadline = trio.current_time() + (
+            self._forwarder.default_timeout_s if timeout_s is None else timeout_s
+        )
+        oplog = self._open_oplog()
+        if not oplog.raft.is_leader:
+            raise NotLeader(oplog.raft.leader())
+        await oplog.raft.read_index(timeout_s=deadline - trio.current_time())
+        current = oplog.local_state
+        ops = [LogOp.unpin(pin) for pin in current.list() if pin.cid not in state]
+        ops += [LogOp.pin(pin) for pin in state.list() if current.get(pin.cid) != pin]
+        for start in range(0, len(ops), ROLLBACK_BATCH_OPS):
+            batch = ops[start : start + ROLLBACK_BATCH_OPS]
+            await oplog.commit_ops(batch, timeout_s=deadline - trio.current_time())
+        await oplog.rollback(b"", timeout_s=deadline - trio.current_time())
+
+    # -- who belongs to the cluster
+
+    async def log_add_peer(
+        self,
+        multiaddr: str,
+        *,
+        timeout_s: float | None = None,
+        forwarded_by: PeerID | None = None,
+    ) -> None:
+        """Add the peer at ``multiaddr``, which ends in ``/p2p/<ID>``, as a voter.
+
+        The leader reaches it first, so that one that is not there costs nothing; then its
+        address is agreed on, it gets the log as a learner, and votes when it has caught up.
+        For a member just the new address is agreed on. Under a Go leader only the membership
+        changes, and the address is logged when a Python peer next leads.
+
+        Raises:
+            ValueError: not such a multiaddr.
+            NoLeader, ProposalRefused: it is no member; says why.
+            OutcomeUnknown: it may be; see :meth:`peers`.
+
+        """
+        await self._membership.log_add_peer(
+            multiaddr, timeout_s=timeout_s, forwarded_by=forwarded_by
+        )
+
+    async def log_rm_peer(
+        self,
+        peer: PeerID,
+        *,
+        timeout_s: float | None = None,
+        forwarded_by: PeerID | None = None,
+    ) -> None:
+        """Remove ``peer`` from the cluster, and then its address from the log.
+
+        A leader may remove itself, and steps down when that is agreed on. Errors as in
+        :meth:`log_add_peer`; a stranger, or the only voter, is refused.
+        """
+        await self._membership.log_rm_peer(peer, timeout_s=timeout_s, forwarded_by=forwarded_by)
+
+    async def add_peer(
+        self,
+        peer: PeerID,
+        *,
+        timeout_s: float | None = None,
+        forwarded_by: PeerID | None = None,
+    ) -> None:
+        """Add ``peer``, whose address the leader knows (Cluster's ``AddPeer``)."""
+        await self._membership.add_peer(peer, timeout_s=timeout_s, forwarded_by=forwarded_by)
+
+    async def rm_peer(
+        self,
+        peer: PeerID,
+        *,
+        timeout_s: float | None = None,
+        forwarded_by: PeerID | None = None,
+    ) -> None:
+        """Remove ``peer`` from the configuration (Cluster's ``RmPeer``)."""
+        await self._membership.rm_peer(peer, timeout_s=timeout_s, forwarded_by=forwarded_by)
+
+    async def transfer_leadership(
+        self, target: PeerID | None = None, *, timeout_s: float | None = None
+    ) -> PeerID:
+        """Hand leadership to ``target``, or the best voter, from the leader; return to whom.
+
+        Raises:
+            NotLeader, ProposalRefused: leadership stays; says why.
+            OutcomeUnknown: it is not over within ``timeout_s``.
+
+        """
+        timeout_s = self._config.network_timeout_s if timeout_s is None else timeout_s
+        server_id = None if target is None else ServerID(str(target))
+        raft = self._open_oplog().raft
+        return PeerID.parse(await raft.leadership_transfer(server_id, timeout_s=timeout_s))
 
     # -- waiting
 
@@ -328,9 +453,26 @@ class Consensus:
         )
 
     async def shutdown(self) -> None:
-        """Stop for good: the transport closes, what waits is failed; calling it again is fine."""
+        """Stop for good: the transport closes, what waits is failed; calling it again is fine.
+
+        A leader hands over first, and a snapshot is taken, each within ``SHUTDOWN_STEP_S``;
+        without them nothing is lost.
+        """
+        if self._oplog is not None and not self._stop.is_set() and not self._is_stopping:
+            self._is_stopping = True
         self._stop.set()
         await self._stopped.wait()
+
+    async def _leave(self, raft: Raft) -> None:
+        try:
+            if raft.is_leader and len(raft.configuration().voters) > 1:
+                await raft.leadership_transfer(timeout_s=SHUTDOWN_STEP_S)
+        except RaftError as error:
+            logger.debug("leadership is not handed over: %s", error)
+        try:
+            await raft.snapshot(timeout_s=SHUTDOWN_STEP_S)
+        except RaftError as error:
+            logger.debug("no snapshot is taken: %s", error)
 
     # -- the way of an operation
 
@@ -342,88 +484,18 @@ class Consensus:
     async def _commit(
         self,
         op: LogOp,
-        method: str,
-        pin: Pin,
+        call: RemoteCall,
         timeout_s: float | None,
         forwarded_by: PeerID | None,
     ) -> None:
-        """Try up to ``commit_retries`` times, and again only what was definitely not done."""
-        config = self._config
-        if timeout_s is None:
-            timeout_s = config.leader_timeout_s + config.network_timeout_s
-        deadline = trio.current_time() + timeout_s
-        for attempt in range(1, config.commit_retries + 1):
-            asked = self._open_oplog().raft.leader()
-            try:
-                return await self._commit_once(op, method, pin, deadline, forwarded_by)
-            except (NotLeader, _LeaderNotReached, _LeaderRefused) as error:
-                left_s = deadline - trio.current_time()
-                if attempt == config.commit_retries or left_s <= config.commit_retry_delay_s:
-                    if isinstance(error, _LeaderRefused):
-                        raise
-                    raise self._open_oplog().raft.no_leader(str(error)) from error
-                await self._wait_for_other_leader(asked, deadline)
-        return None
-
-    async def _wait_for_other_leader(self, asked: ServerID | None, deadline: float) -> None:
-        """Give the cluster time to see that ``asked`` leads no more: an election's, at most."""
-        await trio.sleep(self._config.commit_retry_delay_s)
-        raft = self._open_oplog().raft
-        with trio.move_on_at(
-            min(deadline, trio.current_time() + 2 * self._config.raft.heartbeat_timeout_s)
-        ):
-            while raft.leader() == asked and asked != raft.server_id:
-                await raft.changed()
-
-    async def _commit_once(
-        self, op: LogOp, method: str, pin: Pin, deadline: float, forwarded_by: PeerID | None
-    ) -> None:
         oplog = self._open_oplog()
-        left_s = deadline - trio.current_time()
-        leader = oplog.raft.leader() or await oplog.raft.wait_for_leader(
-            timeout_s=min(left_s, self._config.leader_timeout_s)
+        await self._forwarder.at_leader(
+            oplog.raft,
+            lambda left_s: oplog.commit_op(op, timeout_s=left_s),
+            (call,),
+            timeout_s=timeout_s,
+            forwarded_by=forwarded_by,
         )
-        left_s = deadline - trio.current_time()
-        if leader == oplog.raft.server_id:
-            await oplog.commit_op(op, timeout_s=left_s)
-            return
-        peer = PeerID.parse(leader)
-        if peer == forwarded_by:
-            # The caller is who we would ask: it has just stopped leading, or we are behind.
-            raise NotLeader(None)
-        await self._forward(peer, method, go_form(pin), left_s)
-
-    async def _forward(
-        self, leader: PeerID, method: str, argument: bytes, timeout_s: float
-    ) -> None:
-        if self._client is None:
-            raise ProposalRefused(
-                "this peer does not lead, and was given no RPC client to forward with"
-            )
-        try:
-            await self._client.call(
-                leader,
-                ServiceID("Consensus", method),
-                argument,
-                timeout_s=min(timeout_s, self._config.network_timeout_s),
-            )
-        except CallNotSent as error:
-            raise _LeaderNotReached(str(error)) from error
-        except CallOutcomeUnknown as error:
-            raise OutcomeUnknown(f"the operation may be applied: {error}") from error
-        except RemoteError as error:
-            refusal = error_of(str(error))
-            if isinstance(refusal, ProposalRefused):
-                raise _LeaderRefused(str(refusal)) from error
-            raise refusal from error
-
-
-class _LeaderNotReached(NoLeader):
-    """The leader is known but not reached: definitely not done, worth another try."""
-
-
-class _LeaderRefused(ProposalRefused):
-    """The peer that was asked to lead did not apply it: definitely not done, worth another try."""
 
 
 def first_configuration(cluster_peers: Sequence[PeerID], own: PeerID) -> Configuration:

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from raft_over_libp2p.errors import NoLeader, NotLeader, OutcomeUnknown, ProposalRefused, RaftError
+from raft_over_libp2p.errors import (
+    NoLeader,
+    NotLeader,
+    OutcomeUnknown,
+    ProposalRefused,
+    RaftError,
+    RemoteProtocolError,
+)
 from raft_over_libp2p.wire.outcomes import Outcome, outcome_of
 
 __all__ = ["error_of", "error_text"]
@@ -18,9 +25,11 @@ _NOT_APPLIED: Final = "not applied: "
 _UNKNOWN: Final = "outcome unknown: "
 
 
-def error_text(error: RaftError) -> str:
-    """Return the text that tells a caller of ``error``, outcome first."""
-    is_not_applied = isinstance(error, NotLeader | NoLeader | ProposalRefused)
+def error_text(error: RaftError | ValueError) -> str:
+    """Return the text that tells a caller of ``error``, outcome first; what is malformed is not applied."""
+    is_not_applied = isinstance(
+        error, NotLeader | NoLeader | ProposalRefused | RemoteProtocolError | ValueError
+    )
     return (_NOT_APPLIED if is_not_applied else _UNKNOWN) + str(error)
 
 

@@ -24,9 +24,11 @@ __all__ = [
     "ObjectReader",
     "ResponseHeader",
     "ServiceID",
+    "decode_bytes",
     "decode_peer_id",
     "decode_response_header",
     "decode_service_id",
+    "encode_bytes",
     "encode_peer_id",
     "encode_response_header",
     "encode_service_id",
@@ -87,6 +89,24 @@ def encode_response_header(header: ResponseHeader) -> bytes:
     if header.error_type is ErrorType.APPLICATION:
         return b"\x82" + service + error
     return b"\x83" + service + error + b"\xa7ErrType" + bytes([header.error_type])
+
+
+def encode_bytes(data: bytes) -> bytes:
+    """Return ``data`` as Go writes a byte string: a multiaddr argument, for one."""
+    return _raw(data)
+
+
+def decode_bytes(data: bytes) -> bytes:
+    """Return the byte string in an argument.
+
+    Raises:
+        MalformedMessage: it is none.
+
+    """
+    value = _decode(data)
+    if not isinstance(value, bytes):
+        raise MalformedMessage("the argument is no byte string")
+    return value
 
 
 def encode_peer_id(multihash: bytes) -> bytes:

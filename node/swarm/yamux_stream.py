@@ -39,6 +39,7 @@ class YamuxStream(IMuxedStream):
         self._has_data = trio.lowlevel.ParkingLot()
         self._has_window = trio.lowlevel.ParkingLot()
         self._peer_ended = False
+        self._is_deaf = False
         self._we_ended_at: float | None = None
         self._death = ""
 
@@ -124,6 +125,11 @@ class YamuxStream(IMuxedStream):
 
     close_write = close
 
+    def stop_reading(self) -> None:
+        """Hold nothing more of what comes; the peer may send what its window allows."""
+        self._is_deaf = True
+        self._chunks.clear()
+
     async def reset(self) -> None:
         """End both sides at once; what was not read yet is dropped on both."""
         if not self.is_closed:
@@ -149,8 +155,9 @@ class YamuxStream(IMuxedStream):
         self._buffered_bytes += len(data)
         if self._buffered_bytes + self._read_bytes > self.window_bytes or self._peer_ended:
             return False
-        self._chunks.append(data)
-        self._has_data.unpark_all()
+        if not self._is_deaf:
+            self._chunks.append(data)
+            self._has_data.unpark_all()
         return True
 
     def receive_end(self) -> None:

@@ -212,7 +212,7 @@ async def test_a_follower_without_a_client_refuses_to_forward(autojump_clock) ->
         for consensus in world.peers.values():
             await consensus.ready(timeout_s=30)
         follower = world.followers[0]
-        follower._client = None
+        follower._forwarder.client = None
 
         with pytest.raises(ProposalRefused, match="RPC client"):
             await follower.log_pin(pin("a"))
