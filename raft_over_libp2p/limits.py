@@ -13,6 +13,7 @@ __all__ = [
     "MAX_FRAME_RECEIVED_BYTES",
     "MAX_FRAME_SENT_BYTES",
     "MAX_FRAME_TOKENS",
+    "MAX_INBOUND_SNAPSHOTS",
     "MAX_INBOUND_STREAMS",
     "MAX_INBOUND_STREAMS_PER_MEMBER",
     "MAX_INBOUND_STREAMS_PER_STRANGER",
@@ -34,6 +35,7 @@ __all__ = [
     "MAX_UNCOMMITTED_BYTES",
     "MAX_WRITER_QUEUE_BYTES",
     "SEGMENT_BYTES",
+    "SNAPSHOT_CHUNK_BYTES",
     "STRANGER_IDLE_S",
 ]
 
@@ -94,5 +96,9 @@ MAX_OBSERVATIONS_QUEUED: Final = 256
 MAX_SNAPSHOTS_SPOOLED: Final = 2
 """Snapshots being received at once: a new leader's beside one that its forerunner left."""
 MAX_SNAPSHOT_BYTES: Final = 1024 * MIB
+MAX_INBOUND_SNAPSHOTS: Final = 4
+"""Peers that may send us one at the same time: one leads, others may just have led."""
+SNAPSHOT_CHUNK_BYTES: Final = 64 * KIB
+"""Handed to the connection at a time: a heartbeat waits behind no more than a few of these."""
 SEGMENT_BYTES: Final = 16 * MIB
 """One file of the log, preallocated."""

@@ -32,7 +32,8 @@ from raft_over_libp2p.errors import (
     UnsupportedVersion,
 )
 from raft_over_libp2p.transport.authorise import authorise
-from raft_over_libp2p.transport.interface import Deliver
+from raft_over_libp2p.transport.inbound_snapshots import InboundSnapshots, IncomingSnapshot
+from raft_over_libp2p.transport.interface import Deliver, SnapshotExchange
 from raft_over_libp2p.transport.streams import RaftStream, StreamBroken
 from raft_over_libp2p.types import CallID, ServerID, Term
 from raft_over_libp2p.wire.framing import DecodedRequest, RequestReader
@@ -72,10 +73,12 @@ class Inbound:
         self._owed: dict[CallID, tuple[_ServedStream, _Owed]] = {}
         self._last_call = 0
         self._complained_at = -_COMPLAINT_EVERY_S
+        self.snapshots = InboundSnapshots()
 
-    def open(self, deliver: Deliver) -> None:
-        """Deliver what comes in from now on."""
+    def open(self, deliver: Deliver, snapshots: SnapshotExchange | None = None) -> None:
+        """Deliver what comes in from now on, and spool snapshots where ``snapshots`` says."""
         self._deliver = deliver
+        self.snapshots.exchange = snapshots
 
     def close(self) -> None:
         """Deliver nothing more, and end every stream."""
@@ -111,30 +114,31 @@ class Inbound:
         """Answer ``call``; silently nothing when its stream is gone."""
         owed = self._owed.pop(call, None)
         if owed is not None:
+            self.snapshots.end(call)
             stream, slot = owed
             slot.reply = encode_response(response, self.local_id)
             stream.flush()
 
     # -- what the streams use
 
-    def deliver(self, stream: _ServedStream, request: Request) -> _Owed:
-        """Hand ``request`` to the driver under a new call number."""
+    def next_call(self) -> CallID:
+        """Return a call number never used before."""
         self._last_call += 1
-        slot = _Owed(CallID(self._last_call))
-        self._owed[slot.call] = (stream, slot)
-        if self._deliver is not None:
-            self._deliver(RequestReceived(slot.call, stream.peer, request))
-        return slot
+        return CallID(self._last_call)
 
-    def refusal(self, reply: bytes) -> _Owed:
-        """Return the place of a ``reply`` that the core is not asked for."""
-        self._last_call += 1
-        return _Owed(CallID(self._last_call), reply)
+    def deliver(self, stream: _ServedStream, call: CallID, request: Request) -> _Owed:
+        """Hand ``request`` to the driver as ``call``."""
+        slot = _Owed(call)
+        self._owed[call] = (stream, slot)
+        if self._deliver is not None:
+            self._deliver(RequestReceived(call, stream.peer, request))
+        return slot
 
     def forget(self, slots: Iterable[_Owed]) -> None:
         """Expect no reply to ``slots`` any more."""
         for slot in slots:
             self._owed.pop(slot.call, None)
+            self.snapshots.end(slot.call)
 
     def complain(self, peer: ServerID, error: Exception) -> None:
         """Count a stream ended by its peer's fault, and log it, at most one in ten seconds."""
@@ -173,6 +177,7 @@ class _ServedStream:
         self._owed: deque[_Owed] = deque()
         self._out: list[bytes] = []
         self._is_writer_idle = False
+        self._is_writing = False
         self._wake_writer = trio.Event()
         self._wake_reader = trio.Event()
         self._charged_bytes = 0
@@ -184,8 +189,11 @@ class _ServedStream:
                 await self._read_requests()
             except StreamBroken as error:
                 _log.debug("inbound stream: %s", error)
-            except RemoteProtocolError as error:
+            except (RemoteProtocolError, UnauthorisedPeer) as error:
                 self._owner.complain(self.peer, error)
+                if self._owed or self._out or self._is_writing:
+                    # Requests that came before the bad one are answered, as by a Go peer.
+                    await self._write_what_is_owed()
             else:
                 await self._write_what_is_owed()
             nursery.cancel_scope.cancel()
@@ -256,23 +264,26 @@ class _ServedStream:
 
     async def _take(self, message: DecodedRequest, reader: RequestReader) -> bytes:
         """Deliver ``message``, or refuse it; return what was read beyond its snapshot."""
-        while len(self._owed) >= limits.MAX_PENDING_REPLIES_PER_STREAM:
+        request, refusal, beyond = message.request, b"", b""
+        is_snapshot = isinstance(request, InstallSnapshotRequest)
+        # A snapshot waits until all before it is answered: one at a time.
+        while len(self._owed) >= (1 if is_snapshot else limits.MAX_PENDING_REPLIES_PER_STREAM):
             self._wake_reader = trio.Event()
             await self._wake_reader.wait()
-        request, refusal, beyond = message.request, b"", b""
         try:
             request = authorise(self.peer, message.header, request)
         except UnsupportedVersion as error:
             # Go's answers to wrong versions; the stream stays of use after them.
             refusal = self._encoded(ErrorResponse(error=str(error)))
+        call = self._owner.next_call()
         if isinstance(request, InstallSnapshotRequest):
-            beyond = await self._drain(request, reader.take_remainder())
             refusal = refusal or self._refused_snapshot(request)
+            beyond = await self._take_snapshot(call, request, reader, is_wanted=not refusal)
         if refusal:
-            self._owed.append(self._owner.refusal(refusal))
+            self._owed.append(_Owed(call, refusal))
             self.flush()
         else:
-            self._owed.append(self._owner.deliver(self, request))
+            self._owed.append(self._owner.deliver(self, call, request))
         return beyond
 
     def _refused_snapshot(self, request: InstallSnapshotRequest) -> bytes:
@@ -286,24 +297,48 @@ class _ServedStream:
     def _encoded(self, response: Response, *, error: str = "") -> bytes:
         return encode_response(response, self._owner.local_id, error=error)
 
-    async def _drain(self, request: InstallSnapshotRequest, begun: bytes) -> bytes:
-        """Read the snapshot's bytes away; return what follows them.
+    async def _take_snapshot(
+        self,
+        call: CallID,
+        request: InstallSnapshotRequest,
+        reader: RequestReader,
+        *,
+        is_wanted: bool,
+    ) -> bytes:
+        """Read the snapshot's bytes and spool them; return what follows them.
 
-        Installing one is not supported yet, but Go's rule is that they are read before the
-        answer.
+        One that is refused is read away: Go's rule is that the bytes come before the answer.
         """
-        size_bytes = request.size_bytes
-        if not 0 <= size_bytes <= limits.MAX_SNAPSHOT_BYTES:
-            raise FrameTooLarge(f"a snapshot of {size_bytes} bytes")
+        if not 0 <= request.size_bytes <= limits.MAX_SNAPSHOT_BYTES:
+            raise FrameTooLarge(f"a snapshot of {request.size_bytes} bytes")
+        snapshots = self._owner.snapshots
+        if is_wanted:
+            incoming = snapshots.begin(call, self.peer, request, self.scope)
+        else:
+            incoming = IncomingSnapshot(call, None, self.scope)
+        try:
+            beyond = await self._read_body(request.size_bytes, reader.take_remainder(), incoming)
+            incoming.is_whole()
+        except BaseException:
+            snapshots.end(call)
+            raise
+        return beyond
+
+    async def _read_body(self, size_bytes: int, begun: bytes, into: IncomingSnapshot) -> bytes:
         began = trio.current_time()
-        left = size_bytes - len(begun)
+        left = size_bytes
         data = begun
-        while left > 0:
+        while True:
+            if len(data) > left:
+                into.write(data[:left])
+                return data[left:]
+            into.write(data)
+            left -= len(data)
+            if not left:
+                return b""
             data = await self._read_some(size_bytes - left + 1, began)
             if not data:
                 raise MalformedMessage("the stream ended inside a snapshot")
-            left -= len(data)
-        return data[len(data) + left :] if left < 0 else b""
 
     def _charge(self, buffered_bytes: int) -> None:
         """Account for memory held by an unfinished frame, over all streams."""
@@ -325,18 +360,20 @@ class _ServedStream:
                 continue
             data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
+            self._is_writing = True
             try:
                 await self._stream.write(data, _REPLY_WRITE_S)
             except StreamBroken as error:
                 _log.debug("inbound stream: %s", error)
                 scope.cancel()
                 return
+            self._is_writing = False
             self._wake_reader.set()
 
     async def _write_what_is_owed(self) -> None:
-        """The peer sends no more: answer what it asked, then end our side."""
+        """Nothing more is read: answer what the peer asked, then end our side."""
         with trio.move_on_after(_REPLY_WRITE_S):
-            while self._owed or self._out:
+            while self._owed or self._out or self._is_writing:
                 self._wake_reader = trio.Event()
                 await self._wake_reader.wait()
             await self._stream.close()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from enum import Enum
 
-from raft_over_libp2p.core.messages import AppendEntriesRequest, Request
+from raft_over_libp2p.core.messages import (
+    AppendEntriesRequest,
+    InstallSnapshotRequest,
+    Request,
+)
 
 __all__ = ["Lane", "lane_of"]
 
@@ -19,10 +23,12 @@ class Lane(Enum):
     HEARTBEATS = "heartbeats"
     APPENDS = "appends"
     CALLS = "calls"
+    SNAPSHOTS = "snapshots"
+    """A new stream for each."""
 
 
 def lane_of(request: Request) -> Lane:
-    """Return the lane of ``request``: heartbeats, appends, or all other calls."""
+    """Return the lane of ``request``: heartbeats, appends, snapshots, or all other calls."""
     if isinstance(request, AppendEntriesRequest):
         return Lane.HEARTBEATS if request.is_heartbeat else Lane.APPENDS
-    return Lane.CALLS
+    return Lane.SNAPSHOTS if isinstance(request, InstallSnapshotRequest) else Lane.CALLS

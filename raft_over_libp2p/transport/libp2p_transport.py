@@ -9,6 +9,7 @@ from libp2p.abc import IHost
 from trio import TaskStatus
 
 from raft_over_libp2p.core.events import CallFailed
+from raft_over_libp2p.core.messages import InstallSnapshotRequest
 from raft_over_libp2p.core.ready import Call, Output
 from raft_over_libp2p.errors import LocalProtocolError
 from raft_over_libp2p.transport.inbound import Inbound
@@ -41,6 +42,7 @@ class Libp2pTransport:
         self._peers: dict[ServerID, _RunningPeer] = {}
         self._deliver: Deliver | None = None
         self._nursery: trio.Nursery | None = None
+        self._snapshots: SnapshotExchange | None = None
 
     @property
     def server_id(self) -> ServerID:
@@ -62,9 +64,9 @@ class Libp2pTransport:
         task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         async with trio.open_nursery() as nursery:
-            self._nursery, self._deliver = nursery, deliver
+            self._nursery, self._deliver, self._snapshots = nursery, deliver, snapshots
             try:
-                self._inbound.open(deliver)
+                self._inbound.open(deliver, snapshots)
                 self._door.open_to(nursery, self._connection_changed)
                 self._door.serve(self._inbound.serve)
                 for peer in self._members:
@@ -117,12 +119,12 @@ class Libp2pTransport:
         if output.peer == self.server_id and self._deliver is not None:
             self._deliver(CallFailed(output.call, "a server does not call itself"))
             return
-        self._peer(output.peer).call(
-            lane_of(output.request),
-            output.call,
-            output.request,
-            encode_request(output.request, self.server_id),
-        )
+        peer, request = self._peer(output.peer), output.request
+        data = encode_request(request, self.server_id)
+        if isinstance(request, InstallSnapshotRequest):
+            peer.send_snapshot(output.call, request, data)
+        else:
+            peer.call(lane_of(request), output.call, request, data)
 
     def _peer(self, peer: ServerID) -> OutboundPeer:
         """Return the outbound side to ``peer``, started if need be."""
@@ -130,7 +132,7 @@ class Libp2pTransport:
         if running is None:
             if self._nursery is None or self._deliver is None:
                 raise LocalProtocolError("this transport does not run")
-            outbound = OutboundPeer(peer, self._door, self._timing, self._deliver)
+            outbound = OutboundPeer(peer, self._door, self._timing, self._deliver, self._snapshots)
             outbound.is_member = peer in self._members
             running = self._peers[peer] = _RunningPeer(outbound)
             self._nursery.start_soon(running.run)

@@ -12,6 +12,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -25,10 +26,11 @@ from raft_over_libp2p.core.events import (
     RequestReceived,
     ResponseReceived,
 )
-from raft_over_libp2p.core.messages import Request, Response
+from raft_over_libp2p.core.messages import InstallSnapshotRequest, Request, Response
 from raft_over_libp2p.core.ready import Call, Output, Reply
-from raft_over_libp2p.errors import LocalProtocolError
-from raft_over_libp2p.transport.interface import Deliver, Link, SnapshotExchange
+from raft_over_libp2p.errors import LocalProtocolError, StorageError
+from raft_over_libp2p.limits import SNAPSHOT_CHUNK_BYTES
+from raft_over_libp2p.transport.interface import Deliver, Link, SnapshotExchange, Spool
 from raft_over_libp2p.transport.lanes import Lane, lane_of
 from raft_over_libp2p.transport.timing import TransportTiming
 from raft_over_libp2p.types import CallID, ServerID
@@ -53,6 +55,19 @@ class _Stream:
     in_flight: dict[CallID, None] = field(default_factory=dict)
     owed: deque[_Answer] = field(default_factory=deque)
     is_broken: bool = False
+    bytes_sent: int = 0
+    bytes_total: int = 0
+    incoming: _Incoming | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Incoming:
+    """A snapshot at the responder, until all of its bytes are there."""
+
+    call: CallID
+    request: InstallSnapshotRequest
+    spool: Spool | None
+    bytes_left: int
 
 
 class MemoryNetwork:
@@ -153,6 +168,8 @@ class MemoryTransport:
         self._agenda_count = 0
         self._last_due: dict[ServerID, float] = {}
         self._wake = trio.Event()
+        self._snapshots: SnapshotExchange | None = None
+        self._nursery: trio.Nursery | None = None
 
     # -- the Transport protocol
 
@@ -164,16 +181,18 @@ class MemoryTransport:
         task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         self._deliver = deliver
+        self._snapshots = snapshots
         self.is_running = True
         try:
-            task_status.started()
-            self._announce(self._members)
-            for other in self._network.others(self.server_id):
-                other.peer_started(self.server_id)
-            await self._work_off_agenda()
+            async with trio.open_nursery() as self._nursery:
+                task_status.started()
+                self._announce(self._members)
+                for other in self._network.others(self.server_id):
+                    other.peer_started(self.server_id)
+                await self._work_off_agenda()
         finally:
             self.is_running = False
-            self._deliver = None
+            self._deliver = self._nursery = self._snapshots = None
             for stream in list(self._streams.values()):
                 self._abandon(stream)
             for other in self._network.others(self.server_id):
@@ -188,6 +207,10 @@ class MemoryTransport:
 
     def set_members(self, members: Collection[ServerID]) -> None:
         added = frozenset(members) - self._members
+        for gone in self._members - frozenset(members):
+            stream = self._streams.get((gone, Lane.SNAPSHOTS))
+            if stream is not None:
+                self._reset(stream, "the peer is not a member any more")
         self._members = frozenset(members)
         if self.is_running:
             self._announce(added)
@@ -196,12 +219,22 @@ class MemoryTransport:
         links = {}
         for peer in sorted(self._members - {self.server_id}):
             why = self._network.why_unreachable(self.server_id, peer)
-            links[peer] = Link(peer=peer, is_connected=not why, last_error=why)
+            sending = self._streams.get((peer, Lane.SNAPSHOTS))
+            links[peer] = Link(
+                peer=peer,
+                is_connected=not why,
+                last_error=why,
+                snapshot_bytes_sent=sending.bytes_sent if sending else 0,
+                snapshot_bytes_total=sending.bytes_total if sending else 0,
+            )
         return links
 
     # -- calls
 
     def _call(self, output: Call) -> None:
+        if isinstance(output.request, InstallSnapshotRequest):
+            self._call_with_snapshot(output.call, output.peer, output.request)
+            return
         lane = lane_of(output.request)
         stream = self._streams.get((output.peer, lane))
         if stream is None:
@@ -230,6 +263,8 @@ class MemoryTransport:
             stream.is_broken = True
         elif call in stream.in_flight and response is not None:
             del stream.in_flight[call]
+            if self._streams.get((stream.target, Lane.SNAPSHOTS)) is stream:
+                self._abandon(stream)
             self._tell(ResponseReceived(call, response))
 
     def _time_out(self, stream: _Stream, call: CallID) -> None:
@@ -246,9 +281,82 @@ class MemoryTransport:
     def _abandon(self, stream: _Stream) -> None:
         stream.is_broken = True
         stream.in_flight.clear()
+        incoming, stream.incoming = stream.incoming, None
+        if incoming is not None and incoming.spool is not None:
+            incoming.spool.cancel()
         for key, current in list(self._streams.items()):
             if current is stream:
                 del self._streams[key]
+
+    # -- snapshots
+
+    def _call_with_snapshot(
+        self, call: CallID, peer: ServerID, request: InstallSnapshotRequest
+    ) -> None:
+        if self._nursery is None:
+            return
+        earlier = self._streams.get((peer, Lane.SNAPSHOTS))
+        if earlier is not None:
+            self._reset(earlier, "another snapshot is sent to the peer")
+        stream = _Stream(self, peer, bytes_total=request.size_bytes)
+        stream.in_flight[call] = None
+        self._streams[peer, Lane.SNAPSHOTS] = stream
+        timeout_s = self._network.timing.snapshot_timeout_s(request.size_bytes)
+        self._at(trio.current_time() + timeout_s, partial(self._time_out, stream, call))
+        self._nursery.start_soon(self._send_snapshot, stream, call, request)
+
+    async def _send_snapshot(
+        self, stream: _Stream, call: CallID, request: InstallSnapshotRequest
+    ) -> None:
+        if self._snapshots is None:
+            self._reset(stream, "this server has no snapshots to send")
+            return
+        try:
+            with closing(
+                await self._snapshots.open_snapshot(request.last_log_index, request.last_log_term)
+            ) as source:
+                self._carry(stream.target, partial(self._take_request_over, stream, call, request))
+                while call in stream.in_flight and stream.bytes_sent < request.size_bytes:
+                    chunk = source.read(SNAPSHOT_CHUNK_BYTES)
+                    if not chunk or source.size_bytes != request.size_bytes:
+                        self._reset(stream, "the snapshot cannot be read: its size is another")
+                        return
+                    stream.bytes_sent += len(chunk)
+                    self._carry(stream.target, partial(self._take_chunk_over, stream, chunk))
+                    await trio.lowlevel.checkpoint()
+        except StorageError as error:
+            self._reset(stream, f"the snapshot cannot be read: {error}")
+
+    def _take_chunk_over(self, stream: _Stream, chunk: bytes) -> None:
+        target = self._network.running(stream.target)
+        if target is not None and not stream.is_broken:
+            if self._network.is_cut(self.server_id, stream.target):
+                stream.is_broken = True
+            else:
+                target.chunk_arrives(stream, chunk)
+
+    def snapshot_arrives(
+        self, stream: _Stream, call: CallID, request: InstallSnapshotRequest
+    ) -> None:
+        """Take in the request of another transport; its bytes follow on ``stream``."""
+        spool = None
+        if self._snapshots is not None:
+            spool = self._snapshots.spool(call, stream.source.server_id, request)
+        stream.incoming = _Incoming(call, request, spool, request.size_bytes)
+        self.chunk_arrives(stream, b"")
+
+    def chunk_arrives(self, stream: _Stream, chunk: bytes) -> None:
+        """Take in the next bytes of the snapshot on ``stream``; deliver it once it is whole."""
+        incoming = stream.incoming
+        if incoming is None:
+            return
+        if incoming.spool is not None and chunk:
+            incoming.spool.write(chunk)
+        incoming.bytes_left -= len(chunk)
+        if incoming.bytes_left == 0:
+            stream.incoming = None
+            peer = stream.source.server_id
+            self._tell(RequestReceived(incoming.call, peer, incoming.request))
 
     # -- answers
 
@@ -259,7 +367,10 @@ class MemoryTransport:
         answer = _Answer(call)
         stream.owed.append(answer)
         self._owed[number] = (stream, answer)
-        self._tell(RequestReceived(number, stream.source.server_id, request))
+        if isinstance(request, InstallSnapshotRequest):
+            self.snapshot_arrives(stream, number, request)
+        else:
+            self._tell(RequestReceived(number, stream.source.server_id, request))
 
     def _reply(self, output: Reply) -> None:
         owed = self._owed.pop(output.call, None)

@@ -16,11 +16,12 @@ from itertools import islice
 import trio
 
 from raft_over_libp2p.core.events import CallFailed, PeerConnected, ResponseReceived
-from raft_over_libp2p.core.messages import Request
+from raft_over_libp2p.core.messages import InstallSnapshotRequest, Request
 from raft_over_libp2p.errors import RemoteProtocolError
 from raft_over_libp2p.limits import MAX_WRITER_QUEUE_BYTES
-from raft_over_libp2p.transport.interface import Deliver, Link
+from raft_over_libp2p.transport.interface import Deliver, Link, SnapshotExchange
 from raft_over_libp2p.transport.lanes import Lane
+from raft_over_libp2p.transport.snapshot_sending import SnapshotSending
 from raft_over_libp2p.transport.streams import Door, PeerUnreachable, RaftStream, StreamBroken
 from raft_over_libp2p.transport.timing import TransportTiming
 from raft_over_libp2p.types import CallID, ServerID
@@ -50,16 +51,23 @@ class OutboundPeer:
     """All calls to one peer, and the connection they need. Made and run by the transport."""
 
     def __init__(
-        self, peer: ServerID, door: Door, timing: TransportTiming, deliver: Deliver
+        self,
+        peer: ServerID,
+        door: Door,
+        timing: TransportTiming,
+        deliver: Deliver,
+        snapshots: SnapshotExchange | None = None,
     ) -> None:
         """Start nothing; :meth:`run` does."""
         self.peer = peer
-        self.is_member = False
         self.last_error = ""
         self.last_heard = trio.current_time()
         self._door = door
         self._timing = timing
         self.deliver = deliver
+        self._is_member = False
+        self._snapshots = snapshots
+        self._snapshot: SnapshotSending | None = None
         self._lanes: dict[Lane, _LaneStream] = {}
         self._nursery: trio.Nursery | None = None
         self._changed = trio.Event()
@@ -71,6 +79,8 @@ class OutboundPeer:
             self._nursery = nursery
             for lane in self._lanes.values():
                 nursery.start_soon(lane.run)
+            if self._snapshot is not None:
+                nursery.start_soon(self._send, self._snapshot)
             await self._keep_connected()
 
     def call(self, lane: Lane, call: CallID, request: Request, data: bytes) -> None:
@@ -82,10 +92,49 @@ class OutboundPeer:
                 self._nursery.start_soon(stream.run)
         stream.call(call, request, data)
 
+    def send_snapshot(self, call: CallID, request: InstallSnapshotRequest, data: bytes) -> None:
+        """Send the encoded request ``data`` and the snapshot it names; one at a time.
+
+        Mixed-cluster rule 4: a second one beside it could be installed first.
+        """
+        if self._snapshot is not None:
+            self._snapshot.give_up("another snapshot is sent to the peer")
+        self._snapshot = SnapshotSending(
+            call,
+            request,
+            data,
+            deliver=self.deliver,
+            timeout_s=self._timing.snapshot_timeout_s(request.size_bytes),
+        )
+        if self._nursery is not None:
+            self._nursery.start_soon(self._send, self._snapshot)
+
+    async def _send(self, sending: SnapshotSending) -> None:
+        if self._snapshots is None:
+            sending.give_up("this server has no snapshots to send")
+        else:
+            await sending.run(self._snapshots, self.open_stream)
+        if sending.has_timed_out:
+            self.timed_out()
+        if self._snapshot is sending:
+            self._snapshot = None
+
+    @property
+    def is_member(self) -> bool:
+        """Whether a connection is kept to the peer."""
+        return self._is_member
+
+    @is_member.setter
+    def is_member(self, is_member: bool) -> None:
+        if self._is_member and not is_member and self._snapshot is not None:
+            self._snapshot.give_up("the peer is not a member any more")
+            self._snapshot = None
+        self._is_member = is_member
+
     @property
     def is_idle(self) -> bool:
         """Whether no call waits for an answer."""
-        return not any(lane.has_calls for lane in self._lanes.values())
+        return self._snapshot is None and not any(lane.has_calls for lane in self._lanes.values())
 
     def link(self) -> Link:
         """Return how the peer is reached now."""
@@ -94,6 +143,8 @@ class OutboundPeer:
             peer=self.peer,
             is_connected=is_connected,
             last_error="" if is_connected else self.last_error or "not connected yet",
+            snapshot_bytes_sent=self._snapshot.bytes_sent if self._snapshot else 0,
+            snapshot_bytes_total=self._snapshot.bytes_total if self._snapshot else 0,
         )
 
     def look_again(self, *, came: bool = False) -> None:

@@ -89,6 +89,7 @@ class RaftStream:
         self._write_nowait: Callable[[bytes], bool] | None = getattr(
             self._muxed, "write_nowait", None
         )
+        self._stop_reading: Callable[[], None] | None = getattr(self._muxed, "stop_reading", None)
         self._is_write_cancel_safe = bool(getattr(stream.muxed_conn, "is_write_cancel_safe", False))
 
     async def read(self) -> bytes:
@@ -151,8 +152,13 @@ class RaftStream:
                 _log.debug("resetting a stream to %s: %s", self.peer, error)
 
     async def close(self) -> None:
-        """End our side after what was written; py-libp2p's ``close`` does no more (trap 18)."""
+        """End our side after what was written, and drop what still comes.
+
+        py-libp2p's own ``close`` leaves the read side as it is (trap 18): only our muxer drops.
+        """
         self._is_closed = True
+        if self._stop_reading is not None:
+            self._stop_reading()
         with trio.move_on_after(_GOODBYE_S, shield=True):
             try:
                 await self._stream.close()

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+import pytest
 import trio
 
 from raft_over_libp2p.core.events import (
@@ -20,6 +21,8 @@ from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
     ErrorResponse,
+    InstallSnapshotRequest,
+    InstallSnapshotResponse,
     Request,
     RequestPreVoteRequest,
     RequestPreVoteResponse,
@@ -30,9 +33,10 @@ from raft_over_libp2p.core.messages import (
     TimeoutNowResponse,
 )
 from raft_over_libp2p.core.ready import Call, Reply
+from raft_over_libp2p.errors import StorageError
 from raft_over_libp2p.transport.interface import Transport
 from raft_over_libp2p.transport.timing import TransportTiming
-from raft_over_libp2p.types import CallID, Index, LogEntry, ServerID, Term
+from raft_over_libp2p.types import CallID, Configuration, Index, LogEntry, ServerID, Term
 
 E = TypeVar("E", bound=Event)
 
@@ -84,6 +88,67 @@ class Inbox:
                 return events
 
 
+class BytesSource:
+    """A snapshot in memory, for one reader."""
+
+    def __init__(self, data: bytes, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        self.is_closed = False
+        self._left = data
+
+    def read(self, max_bytes: int) -> bytes:
+        chunk, self._left = self._left[:max_bytes], self._left[max_bytes:]
+        return chunk
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class ListSpool:
+    """What was spooled for one call, and how that ended."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.is_cancelled = False
+
+    def write(self, chunk: bytes) -> None:
+        assert not self.is_cancelled
+        self.data += chunk
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+class FakeSnapshots:
+    """The snapshots of one server, as a driver would have them."""
+
+    def __init__(self) -> None:
+        self.stored: dict[tuple[Index, Term], bytes] = {}
+        self.opened: list[BytesSource] = []
+        self.spools: dict[CallID, ListSpool] = {}
+        self.is_wanted = True
+        self.cut_short_bytes = 0
+        """How much less a snapshot gives than it says."""
+
+    async def open_snapshot(self, index: Index, term: Term) -> BytesSource:
+        await trio.lowlevel.checkpoint()
+        if (index, term) not in self.stored:
+            raise StorageError(f"there is no snapshot at {index}")
+        data = self.stored[index, term]
+        source = BytesSource(data[: len(data) - self.cut_short_bytes], len(data))
+        self.opened.append(source)
+        return source
+
+    def spool(
+        self, call: CallID, peer: ServerID, request: InstallSnapshotRequest
+    ) -> ListSpool | None:
+        assert request.leader == peer
+        if not self.is_wanted:
+            return None
+        self.spools[call] = ListSpool()
+        return self.spools[call]
+
+
 @dataclass
 class Server:
     """A transport that runs, and what it delivers."""
@@ -92,6 +157,7 @@ class Server:
     transport: Transport
     inbox: Inbox
     scope: trio.CancelScope
+    snapshots: FakeSnapshots
 
     def call(self, number: int, peer: Server | ServerID, request: Request) -> None:
         target = peer if isinstance(peer, str) else peer.id
@@ -104,16 +170,16 @@ class Server:
 @asynccontextmanager
 async def serving(server_id: ServerID, transport: Transport) -> AsyncIterator[Server]:
     """Run ``transport`` until the block ends or its scope is cancelled."""
-    inbox = Inbox()
+    inbox, snapshots = Inbox(), FakeSnapshots()
     async with trio.open_nursery() as nursery:
         scope = trio.CancelScope()
 
         async def run(*, task_status: trio.TaskStatus[None]) -> None:
             with scope:
-                await transport.run(inbox.deliver, task_status=task_status)
+                await transport.run(inbox.deliver, snapshots, task_status=task_status)
 
         await nursery.start(run)
-        yield Server(server_id, transport, inbox, scope)
+        yield Server(server_id, transport, inbox, scope, snapshots)
         scope.cancel()
 
 
@@ -141,6 +207,28 @@ def vote(candidate: Server, term: int = 1) -> RequestVoteRequest:
         last_log_term=Term(1),
         leadership_transfer=True,
     )
+
+
+def snapshot(leader: Server, size_bytes: int, index: int = 9) -> InstallSnapshotRequest:
+    """Return a request for a snapshot of ``leader``, which has it."""
+    leader.snapshots.stored[Index(index), Term(1)] = content(size_bytes)
+    return InstallSnapshotRequest(
+        term=Term(3),
+        leader=leader.id,
+        last_log_index=Index(index),
+        last_log_term=Term(1),
+        configuration=Configuration.of_voters(leader.id),
+        configuration_index=Index(1),
+        size_bytes=size_bytes,
+    )
+
+
+def content(size_bytes: int) -> bytes:
+    return bytes(i % 251 for i in range(size_bytes))
+
+
+def installed(*, success: bool = True) -> InstallSnapshotResponse:
+    return InstallSnapshotResponse(term=Term(3), success=success)
 
 
 def accepted(term: int = 1, last_log: int = 1) -> AppendEntriesResponse:
@@ -295,3 +383,132 @@ class TransportContract:
             a.transport.set_members([a.id, b.id, self.a_stranger()])
 
             assert {b.id, self.a_stranger()} == set(a.transport.links())
+
+    # -- snapshots
+
+    @pytest.mark.parametrize("size_bytes", [0, 5, 65536, 300_000])
+    async def test_a_snapshot_arrives_whole_before_its_request_does(self, size_bytes: int) -> None:
+        async with self.world(PATIENT) as (a, b):
+            request = snapshot(a, size_bytes)
+            a.call(1, b, request)
+            received = await b.inbox.next(RequestReceived)
+
+            assert (request, a.id) == (received.request, received.peer)
+            assert content(size_bytes) == bytes(b.snapshots.spools[received.call].data)
+            b.reply(received.call, installed())
+            assert ResponseReceived(CallID(1), installed()) == await a.inbox.outcome()
+            assert not b.snapshots.spools[received.call].is_cancelled
+
+    async def test_a_snapshot_that_is_not_wanted_is_read_away_and_delivered(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            b.snapshots.is_wanted = False
+            a.call(1, b, snapshot(a, 300_000))
+            received = await b.inbox.next(RequestReceived)
+            b.reply(received.call, installed(success=False))
+
+            assert ResponseReceived(CallID(1), installed(success=False)) == await a.inbox.outcome()
+
+    async def test_how_much_of_a_snapshot_is_sent_is_shown_until_it_is_answered(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            a.transport.set_members([a.id, b.id])
+            a.call(1, b, snapshot(a, 100_000))
+            received = await b.inbox.next(RequestReceived)
+            link = a.transport.links()[b.id]
+            assert (100_000, 100_000) == (link.snapshot_bytes_sent, link.snapshot_bytes_total)
+            b.reply(received.call, installed())
+            await a.inbox.outcome()
+            await trio.testing.wait_all_tasks_blocked()
+
+            link = a.transport.links()[b.id]
+            assert (0, 0) == (link.snapshot_bytes_sent, link.snapshot_bytes_total)
+            assert [True] == [source.is_closed for source in a.snapshots.opened]
+
+    async def test_other_calls_pass_a_snapshot_that_is_not_answered(self) -> None:
+        """Mixed-cluster rule 17."""
+        async with self.world(PATIENT) as (a, b):
+            a.call(1, b, snapshot(a, 1_000_000))
+            for number, request in enumerate([heartbeat(a), append(a), vote(a)], start=2):
+                a.call(number, b, request)
+                received = await b.inbox.next(RequestReceived)
+                while received.request != request:
+                    received = await b.inbox.next(RequestReceived)
+                b.reply(received.call, accepted())
+                assert (await a.inbox.outcome()).call == number
+
+    async def test_an_error_that_answers_a_snapshot_is_passed_on(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            a.call(1, b, snapshot(a, 10))
+            received = await b.inbox.next(RequestReceived)
+            b.reply(received.call, ErrorResponse(error="short read"))
+
+            assert (
+                ResponseReceived(CallID(1), ErrorResponse(error="short read"))
+                == await a.inbox.outcome()
+            )
+
+    async def test_a_snapshot_that_is_not_there_fails_its_call_and_nothing_is_sent(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            request = snapshot(a, 10)
+            a.snapshots.stored.clear()
+            a.call(1, b, request)
+            failed = await a.inbox.outcome()
+
+            assert isinstance(failed, CallFailed)
+            assert "there is no snapshot at 9" in failed.reason
+            assert {} == b.snapshots.spools
+
+    async def test_a_snapshot_that_ends_early_fails_its_call_and_is_not_delivered(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            a.snapshots.cut_short_bytes = 10
+            a.call(1, b, snapshot(a, 200_000))
+            failed = await a.inbox.outcome()
+            assert isinstance(failed, CallFailed)
+            assert "cannot be read" in failed.reason
+            await spools_are_cancelled(b)
+
+            assert [] == [e for e in b.inbox.rest() if isinstance(e, RequestReceived)]
+
+    async def test_a_snapshot_without_an_answer_fails_in_time(self) -> None:
+        async with self.world(SHORT) as (a, b):
+            a.call(1, b, snapshot(a, 1000))
+            await b.inbox.next(RequestReceived)
+            failed = await a.inbox.outcome()
+
+            assert isinstance(failed, CallFailed)
+            assert "timed out" in failed.reason
+
+    async def test_a_snapshot_to_a_peer_that_leaves_is_given_up(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            a.transport.set_members([a.id, b.id])
+            a.call(1, b, snapshot(a, 1000))
+            received = await b.inbox.next(RequestReceived)
+            a.transport.set_members([a.id])
+
+            assert (
+                CallFailed(CallID(1), "the peer is not a member any more")
+                == await a.inbox.outcome()
+            )
+            b.reply(received.call, installed())
+
+    async def test_a_second_snapshot_takes_the_place_of_the_first(self) -> None:
+        """Mixed-cluster rule 4: a late one would undo the second."""
+        async with self.world(PATIENT) as (a, b):
+            a.call(1, b, snapshot(a, 1000))
+            first = await b.inbox.next(RequestReceived)
+            a.call(2, b, snapshot(a, 2000, index=10))
+            failed = await a.inbox.outcome()
+            second = await b.inbox.next(RequestReceived)
+            b.reply(first.call, installed(success=False))
+            b.reply(second.call, installed())
+
+            assert CallFailed(CallID(1), "another snapshot is sent to the peer") == failed
+            assert ResponseReceived(CallID(2), installed()) == await a.inbox.outcome()
+
+
+async def spools_are_cancelled(server: Server) -> None:
+    """Return once every spool of ``server`` was cancelled, and there is one."""
+    with trio.fail_after(5):
+        while not server.snapshots.spools or not all(
+            spool.is_cancelled for spool in server.snapshots.spools.values()
+        ):
+            await trio.lowlevel.checkpoint()

@@ -20,7 +20,7 @@ from raft_over_libp2p.transport.libp2p_transport import Libp2pTransport
 from raft_over_libp2p.transport.timing import TransportTiming
 from raft_over_libp2p.types import ServerID
 from raft_over_libp2p.wire.requests import encode_request
-from tests.transport.contract import PATIENT, Server, accepted, heartbeat, serving
+from tests.transport.contract import PATIENT, FakeSnapshots, Server, accepted, heartbeat, serving
 from tests.transport.test_libp2p_transport import LOOPBACK
 
 PREAMBLE = b"\x13/multistream/1.0.0\n\x10/raft/1.0.0/rpc\n"
@@ -54,7 +54,9 @@ class World:
 
     def as_server(self) -> Server:
         """Return the bare peer in the form the contract's requests are made for."""
-        return Server(self.peer, self.transport, self.server.inbox, trio.CancelScope())
+        return Server(
+            self.peer, self.transport, self.server.inbox, trio.CancelScope(), FakeSnapshots()
+        )
 
     async def is_well(self) -> bool:
         """Tell whether a call on a new stream, and nothing before it, is delivered and answered."""

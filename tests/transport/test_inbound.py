@@ -285,3 +285,23 @@ async def test_a_peer_that_asks_far_ahead_is_read_only_so_far() -> None:
 
         assert following.request == requests[limits.MAX_PENDING_REPLIES_PER_STREAM]
         assert not stream.is_closed
+
+
+@pytest.mark.parametrize("bad", ["unknown type", "forged", "truncated"])
+async def test_requests_before_a_bad_one_are_answered_before_the_stream_ends(bad: str) -> None:
+    """As a Go peer answers them: it reads the bad one afterwards."""
+    async with raw_world() as world:
+        good = [world.encoded(append(world.as_server(), n)) for n in (1, 2)]
+        forged = encode_request(AppendEntriesRequest(term=Term(9), leader=SOMEBODY), SOMEBODY)
+        last = {"unknown type": b"\x09", "forged": forged, "truncated": good[0][:-1]}[bad]
+        stream = await world.open_stream(b"".join(good) + last)
+        if bad == "truncated":
+            await stream.close()
+        received = [await world.server.inbox.next(RequestReceived) for _ in good]
+        with trio.fail_after(5):
+            while not world.transport.refused:
+                await trio.lowlevel.checkpoint()
+        for request in received:
+            world.server.reply(request.call, accepted())
+
+        assert await rest_of(stream) == 2 * encode_response(accepted(), world.server.id)
