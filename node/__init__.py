@@ -9,13 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from node.consensus import Consensus, ConsensusConfig
+    from node.consensus import Consensus
+    from node.consensus_config import ConsensusConfig
     from node.rpc.client import RpcClient
     from node.swarm.host import open_swarm
 
 _HOMES = {
     "Consensus": "consensus",
-    "ConsensusConfig": "consensus",
+    "ConsensusConfig": "consensus_config",
     "RpcClient": "rpc.client",
     "open_swarm": "swarm.host",
 }

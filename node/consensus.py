@@ -10,7 +10,6 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from keys.peer_id import PeerID
+from node.consensus_config import ConsensusConfig
 from node.forwarding import Forwarder, RemoteCall
 from node.membership import Membership
 from node.peer_addresses import NoAddresses, PeerAddresses
@@ -26,9 +26,7 @@ from pinstate.log_op import LogOp, OpCodec
 from pinstate.pin import Pin
 from pinstate.pin_msgpack import go_form
 from pinstate.state import PinState
-from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.errors import (
-    LocalProtocolError,
     NotLeader,
     ProposalRefused,
     RaftError,
@@ -57,35 +55,6 @@ ROLLBACK_BATCH_OPS: Final = 512
 """Operations of a rollback proposed together: far below what may wait at once."""
 SHUTDOWN_STEP_S: Final = 3.0
 """To hand over leadership, and to write a snapshot, when the peer stops."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsensusConfig:
-    """The component's knobs, with IPFS Cluster's names; times in seconds.
-
-    Raises:
-        LocalProtocolError: a value is out of range; the message names it.
-
-    """
-
-    commit_retries: int = 2
-    """How often an operation is tried at most; only what was definitely not done is retried."""
-    commit_retry_delay_s: float = 0.2
-    leader_timeout_s: float = 15.0
-    """How long a call waits for somebody to lead (Cluster's ``wait_for_leader_timeout``)."""
-    network_timeout_s: float = 10.0
-    """How long a call waits for the leader's answer."""
-    raft_max_snapshots: int = 5
-    raft: RaftConfig = field(default_factory=RaftConfig)
-
-    def __post_init__(self) -> None:
-        if self.commit_retries < 1:
-            raise LocalProtocolError("commit_retries counts attempts; it must be at least 1")
-        if self.raft_max_snapshots < 1:
-            raise LocalProtocolError("raft_max_snapshots must be at least 1")
-        for name in ("commit_retry_delay_s", "leader_timeout_s", "network_timeout_s"):
-            if not getattr(self, name) > 0:
-                raise LocalProtocolError(f"{name} must be positive")
 
 
 class Consensus:

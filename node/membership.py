@@ -75,19 +75,26 @@ class Membership:
             self._addresses.forget(peer)
 
     async def keep_addresses_agreed(self) -> None:
-        """Whenever this peer leads, log the known addresses of members that have none logged."""
-        while True:
-            oplog = self._oplog()
-            if oplog.raft.is_leader:
-                for server_id in oplog.raft.configuration().ids:
-                    await self._log_if_missing(PeerID.parse(server_id))
-            await oplog.raft.changed()
+        """Whenever this peer leads, log the known addresses of members that have none logged.
+
+        Returns when the peer is shut down.
+        """
+        try:
+            raft = self._oplog().raft
+            while True:
+                if raft.is_leader:
+                    for server_id in raft.configuration().ids:
+                        await self._log_if_missing(PeerID.parse(server_id))
+                await raft.changed()
+        except ProposalRefused:
+            return
 
     async def _log_if_missing(self, peer: PeerID) -> None:
         known = self._addresses.known(peer)
         if known is not None and peer not in self._agreed:
+            oplog = self._oplog()
             try:
-                await self._oplog().commit_op(LogOp.add_peer(known), timeout_s=_ADDRESS_S)
+                await oplog.commit_op(LogOp.add_peer(known), timeout_s=_ADDRESS_S)
             except RaftError as error:
                 logger.debug("the address of %s is not logged: %s", peer, error)
 

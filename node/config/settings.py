@@ -18,7 +18,7 @@ from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.errors import LocalProtocolError
 
 if TYPE_CHECKING:
-    from node.consensus import ConsensusConfig
+    from node.consensus_config import ConsensusConfig
 
 __all__ = ["APIConfig", "ClusterConfig", "NodeConfig", "load_config"]
 
@@ -82,7 +82,7 @@ class NodeConfig:
 
     def consensus_config(self) -> ConsensusConfig:
         """Return what ``Consensus.open`` takes. Imports libp2p, so only a daemon calls it."""
-        from node.consensus import ConsensusConfig
+        from node.consensus_config import ConsensusConfig
 
         return ConsensusConfig(
             commit_retries=self.commit_attempts,

@@ -13,7 +13,8 @@ import trio
 
 from keys.identity import Identity
 from keys.peer_id import PeerID
-from node.consensus import Consensus, ConsensusConfig, first_configuration
+from node.consensus import Consensus, first_configuration
+from node.consensus_config import ConsensusConfig
 from node.rpc.client import RpcClient
 from node.rpc.server import RpcServer
 from node.rpc.services import consensus_methods

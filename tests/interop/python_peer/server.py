@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from libp2p.peer.id import ID
 
 from keys.peer_id import PeerID
-from node.consensus import Consensus, ConsensusConfig
+from node.consensus import Consensus
+from node.consensus_config import ConsensusConfig
 from node.rpc.client import RpcClient
 from node.rpc.server import RpcServer
 from node.rpc.services import consensus_methods
