@@ -6,7 +6,7 @@ The state is an immutable value: applying a batch gives a new one and swaps a re
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
@@ -84,8 +84,11 @@ class _OpFSM(Generic[StateT, OpT]):
     operations are applied, but the state is not given out.
     """
 
-    def __init__(self, state: StateT, codec: OpCodec[OpT]) -> None:
+    def __init__(
+        self, state: StateT, codec: OpCodec[OpT], applied: Callable[[Sequence[OpT]], None]
+    ) -> None:
         self.state = state
+        self._applied = applied
         self._empty = state
         self.is_agreed = False
         self.inconsistent_since: Index | None = None
@@ -108,6 +111,7 @@ class _OpFSM(Generic[StateT, OpT]):
         return [self.state] * len(entries)
 
     def _apply(self, ops: Sequence[OpT], entries: Sequence[LogEntry]) -> None:
+        self._applied(ops)
         try:
             self.state = self.state.apply(ops)
         except ValueError:
@@ -159,12 +163,15 @@ class OpLog(Generic[StateT, OpT]):
         config: RaftConfig | None = None,
         rng: Random | None = None,
         sync_inline: bool = False,
+        applied: Callable[[Sequence[OpT]], None] = lambda _ops: None,
     ) -> AsyncIterator[OpLog[StateT, OpT]]:
         """Run a Raft server whose entries are operations on ``state``; errors as ``Raft.open``.
 
         ``state`` is what the log's operations start from; it must be the same on every server.
+        ``applied`` is told of the operations of each batch before they are applied, also of
+        those replayed at a start; it must not block, and must not raise.
         """
-        fsm: _OpFSM[StateT, OpT] = _OpFSM(state, codec)
+        fsm: _OpFSM[StateT, OpT] = _OpFSM(state, codec, applied)
         async with Raft.open(
             folder=folder,
             transport=transport,
@@ -194,6 +201,19 @@ class OpLog(Generic[StateT, OpT]):
         """Have ``ops`` agreed on in order; after an error, ask the state which were applied."""
         encode = self._codec.encode
         await self.raft.apply_many([encode(op) for op in ops], timeout_s=timeout_s)
+
+    async def rollback(self, payload: bytes, *, timeout_s: float) -> None:
+        """Commit a rollback entry, on the leader only (go-libp2p-consensus ``Rollback``).
+
+        ``payload`` goes to ``State.merge`` on every server; it ends an inconsistency. Errors
+        as in :meth:`commit_op`.
+        """
+        await self.raft.apply(payload, timeout_s=timeout_s)
+
+    @property
+    def local_state(self) -> StateT:
+        """What was applied here so far, agreed on or not, consistent or not."""
+        return self._fsm.state
 
     def log_head(self) -> StateT:
         """Return the newest agreed state this server knows (``GetLogHead``); never blocks.

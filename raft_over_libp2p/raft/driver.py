@@ -358,8 +358,13 @@ class Driver:
         self.log_writer.next_generation()
         self._to_apply.clear()
         self._next_disk_probe = now + _DISK_PROBE_INTERVAL_S
+        durable = load_initial_state(self.folder, _CODEC)
+        if durable.snapshot is not None and durable.snapshot.index > self.applied_index:
+            # A leader's snapshot reached the disk and was not adopted: what is durable counts.
+            self.snapshots.restore_newest(durable.snapshot)
+            self.applied_index = durable.snapshot.index
         restart = replace(
-            load_initial_state(self.folder, _CODEC),
+            durable,
             applied_index=self.applied_index,
             first_call=self.core.next_call,
             first_batch=self.core.next_batch,
