@@ -56,11 +56,13 @@ def may_campaign(server: Server) -> bool:
 
     It must be a voter in the latest or in the committed configuration: a leader that crashed
     after appending its own removal may hold the only log that can win (rule 10). It must not
-    while its disk stands still (rule 23) or was full and has not written since (rule 9).
+    while its disk stands still (rule 23) or was full and has not written since (rule 9), nor
+    on a state that was never agreed on (rule 11).
     """
     return (
         server.membership.is_voter(server.id)
         and not server.is_held_back
+        and not server.is_disputed
         and not server.is_write_overdue
     )
 

@@ -1,4 +1,4 @@
-"""How a server answers a leader: AppendEntries (Raft §5.3), InstallSnapshot, TimeoutNow."""
+"""How a server answers a leader: AppendEntries (Raft §5.3), TimeoutNow."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
     ErrorResponse,
-    InstallSnapshotRequest,
-    InstallSnapshotResponse,
     TimeoutNowRequest,
     TimeoutNowResponse,
 )
 from raft_over_libp2p.core.ready import Role
 from raft_over_libp2p.core.server import Server
 from raft_over_libp2p.errors import RaftError
-from raft_over_libp2p.types import CallID, Index, LogEntry, LogType, ServerID, Term
+from raft_over_libp2p.types import NO_INDEX, CallID, Index, LogEntry, LogType, ServerID, Term
 
-__all__ = ["answer_append_entries", "answer_install_snapshot", "answer_timeout_now"]
+__all__ = ["answer_append_entries", "answer_timeout_now", "dispute", "follow"]
 
 
 def answer_append_entries(
@@ -32,7 +30,7 @@ def answer_append_entries(
     if fault := _fault(server, peer, request, entries):
         server.reply(call, ErrorResponse(error=fault))
         return
-    if not _follow(server, peer, request.term):
+    if not follow(server, peer, request.term):
         _refuse(server, call)
         return
     if request.is_heartbeat:
@@ -70,7 +68,7 @@ def _fault(
     return ""
 
 
-def _follow(server: Server, peer: ServerID, term: Term) -> bool:
+def follow(server: Server, peer: ServerID, term: Term) -> bool:
     """Take ``peer`` as the leader of ``term``; refuse a second one in a term (rule 24)."""
     if term > server.term:
         server.adopt_term(term)
@@ -108,6 +106,11 @@ def _take_entries(
 ) -> None:
     log = server.log
     prev = request.prev_log_index
+    if prev <= log.snapshot_index and _contradicts_snapshot(server, request, entries):
+        dispute(server)
+    if server.is_disputed:
+        _refuse(server, call, last_log=NO_INDEX, is_mismatch=True)
+        return
     if not _has_previous(server, prev, request.prev_log_term):
         # The leader goes on before the last entry that could be its own, not one by one.
         hint = log.last_with_term_at_most(request.prev_log_term, prev)
@@ -127,6 +130,33 @@ def _take_entries(
     server.hear_leader()
     response = AppendEntriesResponse(term=server.term, last_log=last_log, success=True)
     server.reply_acknowledging(call, response, upto)
+
+
+def _contradicts_snapshot(
+    server: Server, request: AppendEntriesRequest, entries: tuple[LogEntry, ...]
+) -> bool:
+    """Tell whether the leader has another entry where our snapshot stands (rule 11)."""
+    index = server.log.snapshot_index
+    if index == NO_INDEX:
+        return False
+    position = index - request.prev_log_index
+    if position == 0:
+        return request.prev_log_term != server.log.term(index)
+    return position <= len(entries) and entries[position - 1].term != server.log.term(index)
+
+
+def dispute(server: Server) -> None:
+    """Note that our snapshot is not what the cluster agreed on, and wait for another.
+
+    hashicorp's user restore puts a snapshot into its own folder and into others' before a
+    majority has it; when that leader falls, what they applied was never agreed on (rule 11).
+    """
+    server.is_disputed = True
+    server.alarm(
+        None,
+        f"the cluster has another entry {server.log.snapshot_index} than the snapshot of this "
+        "server covers: its state is not what was agreed on until a snapshot comes",
+    )
 
 
 def _has_previous(server: Server, prev: Index, prev_term: Term) -> bool:
@@ -169,23 +199,6 @@ def _append(server: Server, call: CallID, peer: ServerID, new: tuple[LogEntry, .
     for configuration in placed:
         server.append_configuration(configuration)
     return True
-
-
-def answer_install_snapshot(
-    server: Server, call: CallID, peer: ServerID, request: InstallSnapshotRequest
-) -> None:
-    """Answer an InstallSnapshot: an older one than our commit index changes nothing (rule 16)."""
-    if peer == server.id or request.term == 0:
-        server.reply(call, ErrorResponse(error="a snapshot from this server, or without a term"))
-    elif request.term < server.term or not _follow(server, peer, request.term):
-        response = InstallSnapshotResponse(term=server.term, success=False)
-        server.reply_stating_term(call, response)
-    elif request.last_log_index <= server.commit_index:
-        server.hear_leader()
-        response = InstallSnapshotResponse(term=server.term, success=True)
-        server.reply_acknowledging(call, response, request.last_log_index)
-    else:
-        server.reply_stating_term(call, ErrorResponse(error="snapshots cannot be installed yet"))
 
 
 def answer_timeout_now(

@@ -44,6 +44,10 @@ class Holding:
             self._held = [h for h in self._held if h.batch > persisted or h.upto > durable]
         return free
 
+    def truncated_all(self, term: Term, term_batch: BatchID) -> None:
+        """Turn every acknowledgement of entries into a refusal: the log was discarded."""
+        self.truncated(Index(NO_INDEX + 1), term, term_batch)
+
     def truncated(self, first_removed: Index, term: Term, term_batch: BatchID) -> None:
         """Turn acknowledgements of entries that are gone into refusals that state ``term``.
 

@@ -27,7 +27,14 @@ from typing import Any, Final
 
 from raft_over_libp2p import limits
 from raft_over_libp2p.config import RaftConfig
-from raft_over_libp2p.core import election, following, reconfiguration, replication, voting
+from raft_over_libp2p.core import (
+    election,
+    following,
+    installing,
+    reconfiguration,
+    replication,
+    voting,
+)
 from raft_over_libp2p.core.calls import AppendCall, HeartbeatCall, VoteCall
 from raft_over_libp2p.core.events import (
     Applied,
@@ -37,7 +44,9 @@ from raft_over_libp2p.core.events import (
     Persisted,
     RequestReceived,
     ResponseReceived,
+    SnapshotNotStored,
     SnapshotNotTaken,
+    SnapshotStored,
     SnapshotTaken,
 )
 from raft_over_libp2p.core.interfaces import ConfigurationCodec, InitialState, LogReader, Random
@@ -80,7 +89,7 @@ _ANSWER: Final[Mapping[type, Callable[[Server, CallID, ServerID, Any], None]]] =
     RequestVoteRequest: voting.answer_vote,
     RequestPreVoteRequest: voting.answer_pre_vote,
     TimeoutNowRequest: following.answer_timeout_now,
-    InstallSnapshotRequest: following.answer_install_snapshot,
+    InstallSnapshotRequest: installing.answer_install_snapshot,
 }
 """What answers each kind of request, in every role."""
 
@@ -119,6 +128,8 @@ class Machine:
             Applied: self._on_applied,
             SnapshotTaken: self._on_snapshot_taken,
             SnapshotNotTaken: self._on_snapshot_not_taken,
+            SnapshotStored: self._on_snapshot_stored,
+            SnapshotNotStored: self._on_snapshot_not_stored,
         }
 
     # -- inputs
@@ -183,6 +194,12 @@ class Machine:
 
     def _on_snapshot_not_taken(self, event: SnapshotNotTaken) -> None:
         self._server.snapshotting.on_not_taken(self._server, event.index, event.reason)
+
+    def _on_snapshot_stored(self, event: SnapshotStored) -> None:
+        installing.on_stored(self._server, event.call, event.meta)
+
+    def _on_snapshot_not_stored(self, event: SnapshotNotStored) -> None:
+        installing.on_not_stored(self._server, event.call, event.reason)
 
     @property
     def _leadership(self) -> Leadership:

@@ -68,6 +68,14 @@ class Membership:
         self._commit_index = commit_index
         return self.is_latest_committed and not was_committed
 
+    def restart(
+        self, base: PlacedConfiguration, snapshot_index: Index, *, keeps_later: bool
+    ) -> None:
+        """Start over from a snapshot's configuration, and those after it in a log that is kept."""
+        later = [p for p in self._placed if keeps_later and p.index > snapshot_index]
+        self._placed = [base, *later]
+        self._commit_index = snapshot_index
+
     def apply(self, applied_index: Index) -> None:
         """Forget what was in force before ``applied_index``."""
         while len(self._placed) > 1 and self._placed[1].index <= applied_index:

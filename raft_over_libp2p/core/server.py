@@ -42,6 +42,7 @@ from raft_over_libp2p.types import (
 
 if TYPE_CHECKING:
     from raft_over_libp2p.core.election import Candidacy
+    from raft_over_libp2p.core.installing import Installing
     from raft_over_libp2p.core.leadership import Leadership
 
 __all__ = ["Server"]
@@ -110,6 +111,9 @@ class Server:
         """Last sign of a leader or granted vote: what the election timer goes by."""
         self.leader_contact: float | None = None
         """Last successful AppendEntries of a leader."""
+        self.installing: Installing | None = None
+        self.is_disputed = False
+        """The cluster contradicts our snapshot (mixed-cluster rule 11)."""
         self.is_held_back = initial.campaign_after_write
         self.election_at = math.inf
         self.is_rearmed = False
@@ -178,6 +182,10 @@ class Server:
     def reply_acknowledging(self, call: CallID, response: Response, upto: Index) -> None:
         """Answer when our term is durable, and the log as it is now up to ``upto``."""
         self._reply_when(call, response, self.writes.term_batch, upto)
+
+    def reply_after_next_write(self, call: CallID, response: Response) -> None:
+        """Answer when what the next write holds is durable, and all before it."""
+        self._reply_when(call, response, self.writes.next_batch, NO_INDEX)
 
     def _reply_when(self, call: CallID, response: Response, batch: BatchID, upto: Index) -> None:
         if batch <= self.writes.persisted_batch and upto <= self.log.durable_index:

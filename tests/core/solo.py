@@ -13,6 +13,8 @@ from raft_over_libp2p.core.events import (
     Persisted,
     RequestReceived,
     ResponseReceived,
+    SnapshotNotStored,
+    SnapshotStored,
     SnapshotTaken,
 )
 from raft_over_libp2p.core.interfaces import InitialState, SnapshotMeta
@@ -21,6 +23,7 @@ from raft_over_libp2p.core.membership_change import ChangeKind, MembershipChange
 from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
+    InstallSnapshotRequest,
     Request,
     RequestPreVoteRequest,
     RequestPreVoteResponse,
@@ -29,6 +32,7 @@ from raft_over_libp2p.core.messages import (
     Response,
 )
 from raft_over_libp2p.core.ready import (
+    Alarm,
     Call,
     HardState,
     Observation,
@@ -40,10 +44,19 @@ from raft_over_libp2p.core.ready import (
     Write,
 )
 from raft_over_libp2p.core.status import CoreStatus, PeerProgress
-from raft_over_libp2p.types import BatchID, CallID, Index, LogEntry, LogType, ServerID, Term
-from tests.core.cluster import CODEC, MemoryLog, configuration_entry
+from raft_over_libp2p.types import (
+    BatchID,
+    CallID,
+    Configuration,
+    Index,
+    LogEntry,
+    LogType,
+    ServerID,
+    Term,
+)
+from tests.core.cluster import CODEC, MemoryLog, configuration_entry, ids
 
-__all__ = ["Solo", "append", "heartbeat", "prevote_request", "vote_request"]
+__all__ = ["Solo", "append", "heartbeat", "prevote_request", "snapshot", "vote_request"]
 
 
 def append(
@@ -61,6 +74,25 @@ def append(
         prev_log_term=Term(prev[1]),
         entries=tuple(entries),
         leader_commit_index=Index(commit),
+    )
+
+
+def snapshot(
+    term: int,
+    at: tuple[int, int],
+    *voters: str,
+    leader: str = "b",
+    configuration_index: int = 1,
+) -> InstallSnapshotRequest:
+    """Return an InstallSnapshot; ``at`` is (index, term)."""
+    return InstallSnapshotRequest(
+        term=Term(term),
+        leader=ServerID(leader),
+        last_log_index=Index(at[0]),
+        last_log_term=Term(at[1]),
+        configuration=Configuration.of_voters(*ids(*(voters or ("a", "b", "c")))),
+        configuration_index=Index(configuration_index),
+        size_bytes=0,
     )
 
 
@@ -293,6 +325,29 @@ class Solo:
         self.turn()
         return self.finish_snapshot()
 
+    def store(self) -> StoreSnapshot:
+        """Store what came with an InstallSnapshot."""
+        asked = self.storing.pop(0)
+        self.machine.handle(SnapshotStored(asked.call, asked.meta), self.now)
+        self.turn()
+        if asked.call not in self.dropped:
+            self.snapshot = asked.meta
+        return asked
+
+    def fail_to_store(self, reason: str) -> None:
+        asked = self.storing.pop(0)
+        self.machine.handle(SnapshotNotStored(asked.call, reason), self.now)
+        self.turn()
+
+    def installed(self, peer: str, request: InstallSnapshotRequest) -> Response:
+        """Let ``peer`` send a snapshot, store it, and return the answer."""
+        call = self.ask(peer, request)
+        self.persist()
+        if self.storing:
+            self.store()
+            self.persist()
+        return self.replies[call]
+
     # -- roles
 
     def campaign(self) -> None:
@@ -346,6 +401,10 @@ class Solo:
         return index
 
     # -- what tests ask
+
+    def alarms(self, words: str) -> list[Alarm]:
+        """Return the alarms that hold ``words``."""
+        return [o for o in self.observations if isinstance(o, Alarm) and words in o.message]
 
     @property
     def status(self) -> CoreStatus:

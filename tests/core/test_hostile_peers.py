@@ -20,7 +20,7 @@ from raft_over_libp2p.core.messages import (
 )
 from raft_over_libp2p.core.ready import Role
 from raft_over_libp2p.types import Configuration, LogEntry, LogType
-from tests.core.cluster import configuration_entry, entry
+from tests.core.cluster import configuration_entry, entry, ids
 from tests.core.solo import Solo
 
 HUGE = 2**64 - 2
@@ -74,7 +74,7 @@ requests = st.one_of(
         leader=peers,
         last_log_index=numbers,
         last_log_term=numbers,
-        configuration=st.just(Configuration()),
+        configuration=st.sampled_from([Configuration(), Configuration.of_voters(*ids("a", "b"))]),
         configuration_index=numbers,
         size_bytes=st.just(0),
     ),
@@ -100,6 +100,8 @@ steps = st.one_of(
     st.tuples(st.just("persist"), st.integers(0, 3), st.none()),
     st.tuples(st.just("wait"), st.sampled_from([0.05, 0.4, 1.3]), st.none()),
     st.tuples(st.just("write"), small, st.none()),
+    st.tuples(st.just("store"), st.booleans(), st.none()),
+    st.tuples(st.just("snapshot"), small, st.none()),
 )
 
 
@@ -118,6 +120,14 @@ def do(solo: Solo, step: str, first, second, asked: list) -> None:
         solo.wait(first)
     elif step == "write" and solo.status.role is Role.LEADER and not solo.waiting:
         solo.propose(b"x")
+    elif step == "store" and solo.storing:
+        if first:
+            solo.store()
+        else:
+            solo.fail_to_store("no space left")
+    elif step == "snapshot" and not solo.taking and solo.machine.snapshot_now(solo.now):
+        solo.turn()
+        solo.finish_snapshot()
 
 
 @settings(max_examples=150, deadline=None)
@@ -133,10 +143,13 @@ def test_no_peer_makes_it_raise_or_go_without_an_answer(leads, blank, todo) -> N
         do(solo, step, first, second, asked)
         status = solo.status
         assert status.term >= term
-        assert status.commit_index >= commit
+        assert status.commit_index >= commit or solo.alarms("another entry"), "rule 11"
         assert status.applied_index <= status.durable_index <= status.last_index
         assert status.commit_index <= status.last_index
         term, commit = status.term, status.commit_index
+    solo.persist()
+    while solo.storing:
+        solo.store()
     solo.persist()
     solo.persist()
     assert set(asked) <= set(solo.replies)
