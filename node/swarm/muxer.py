@@ -83,6 +83,7 @@ class YamuxConnection(IMuxedConn):
         self._body_stream: YamuxStream | None = None
         self._body_flags = 0
         self._last_heard = 0.0
+        self._is_heard: trio.Event | None = None
         self._scope = trio.CancelScope()
 
     # -- what the swarm asks
@@ -145,6 +146,17 @@ class YamuxConnection(IMuxedConn):
             return await self._accepted.receive()
         except trio.EndOfChannel:
             raise MuxedConnUnavailable(f"the connection is closed: {self.why_closed}") from None
+
+    async def shows_life(self, within_s: float) -> bool:
+        """Ask the peer for a sign of life; tell whether anything came within ``within_s``."""
+        if self.is_closed:
+            return False
+        self._is_heard = is_heard = self._is_heard or trio.Event()
+        self._ping()
+        with trio.move_on_after(within_s):
+            await is_heard.wait()
+            return True
+        return False
 
     def get_transport_addresses(self) -> list[Multiaddr]:
         return self.secured_conn.get_transport_addresses()
@@ -225,6 +237,9 @@ class YamuxConnection(IMuxedConn):
                 self._end("closed by the peer")
                 return
             self._last_heard = trio.current_time()
+            if self._is_heard is not None:
+                self._is_heard.set()
+                self._is_heard = None
             if not self._take(data):
                 return
 
@@ -241,7 +256,7 @@ class YamuxConnection(IMuxedConn):
                 self._end(f"the peer was silent for {silence_s:.0f} s")
                 return
             if silence_s >= limits.KEEPALIVE_EVERY_S:
-                self.queue(_HEADER.pack(_VERSION, _PING, _SYN, 0, 0))
+                self._ping()
 
     # -- frames in
 
@@ -331,6 +346,9 @@ class YamuxConnection(IMuxedConn):
         stream = self._streams[stream_id] = YamuxStream(stream_id, self)
         self._windows_bytes += stream.window_bytes
         return stream
+
+    def _ping(self) -> None:
+        self.queue(_HEADER.pack(_VERSION, _PING, _SYN, 0, 0))
 
     def _send_window_update(self, stream_id: int, increment: int, flags: int) -> None:
         self.queue(_HEADER.pack(_VERSION, _WINDOW_UPDATE, flags, stream_id, increment))

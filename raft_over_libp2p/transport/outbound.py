@@ -72,6 +72,7 @@ class OutboundPeer:
         self._nursery: trio.Nursery | None = None
         self._changed = trio.Event()
         self._was_connected = False
+        self._is_asking = False
 
     async def run(self) -> None:
         """Serve until cancelled: keep a connection while the peer is a member."""
@@ -180,6 +181,9 @@ class OutboundPeer:
                 await self._door.connect(self.peer, self._timing.dial_timeout_s)
             except PeerUnreachable as error:
                 self.last_error = str(error)
+            # A stock host may say it is connected at once, by a connection that has died and
+            # is listed a while longer (trap 16).
+            if not self._door.is_connected(self.peer):
                 # Jittered, so that peers that lost each other do not dial in step.
                 with trio.move_on_after(wait_s * (0.5 + random.random())):  # noqa: S311
                     await self._changed.wait()
@@ -197,13 +201,29 @@ class OutboundPeer:
         return await self._door.open_stream(self.peer, min(timeout_s, self._timing.dial_timeout_s))
 
     def timed_out(self) -> None:
-        """Hear that a call was not answered; a peer silent for long is disconnected.
+        """Hear that a call was not answered; a peer silent for long may be gone.
 
-        py-libp2p never notices a frozen peer or a silent partition by itself (trap 8).
+        py-libp2p never notices a frozen peer or a silent partition by itself (trap 8). But
+        silence of the application alone is no death: a peer that waits for its disk answers
+        our muxer's ping.
         """
-        if trio.current_time() - self.last_heard >= self._timing.silence_s:
-            self.last_error = f"silent for {self._timing.silence_s:g} s, disconnected"
+        silence_s = trio.current_time() - self.last_heard
+        if silence_s < self._timing.silence_s or self._nursery is None or self._is_asking:
+            return
+        if self._door.can_ask_for_life(self.peer):
+            self._is_asking = True
+            self._nursery.start_soon(self._ask_for_life)
+        elif silence_s >= self._timing.network_timeout_s:
+            self.last_error = f"silent for {silence_s:.1f} s, disconnected"
             self._door.disconnect_soon(self.peer)
+
+    async def _ask_for_life(self) -> None:
+        try:
+            if await self._door.close_dead_connections(self.peer, self._timing.silence_s):
+                silence_s = trio.current_time() - self.last_heard
+                self.last_error = f"silent for {silence_s:.1f} s, disconnected"
+        finally:
+            self._is_asking = False
 
     def call_timeout_s(self, lane: Lane) -> float:
         """Return how long a call on ``lane`` may wait."""

@@ -261,14 +261,47 @@ class Door:
         raise PeerUnreachable(failure)
 
     def _is_write_cancel_safe(self, peer: ServerID) -> bool:
-        connections = self._host.get_network().get_connections(_peer_id(peer))
-        return all(getattr(c.muxed_conn, "is_write_cancel_safe", False) for c in connections)
+        return all(
+            getattr(c.muxed_conn, "is_write_cancel_safe", False) for c in self._connections(peer)
+        )
 
     async def _until_disconnected(self, peer: ServerID) -> None:
         for _ in range(_DYING_LOOKS):
             if not self.is_connected(peer):
                 return
             await trio.sleep(_DYING_S / _DYING_LOOKS)
+
+    def can_ask_for_life(self, peer: ServerID) -> bool:
+        """Tell whether the muxer of every connection to ``peer`` can be asked (our own can)."""
+        return all(hasattr(c.muxed_conn, "shows_life") for c in self._connections(peer))
+
+    async def close_dead_connections(self, peer: ServerID, within_s: float) -> bool:
+        """Ask for a sign of life on each connection to ``peer``; close those without.
+
+        Tell whether one was closed.
+        """
+        closed: list[INetConn] = []
+
+        async def ask(connection: INetConn) -> None:
+            shows_life = getattr(connection.muxed_conn, "shows_life")  # noqa: B009 - ours only
+            if not await shows_life(within_s) and not connection.is_closed:
+                closed.append(connection)
+                await self._close_connection(connection)
+
+        async with trio.open_nursery() as nursery:
+            for connection in self._connections(peer):
+                nursery.start_soon(ask, connection)
+        return bool(closed)
+
+    async def _close_connection(self, connection: INetConn) -> None:
+        with trio.move_on_after(_GOODBYE_S):
+            try:
+                await connection.close()
+            except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
+                _log.debug("closing a connection: %s", error)
+
+    def _connections(self, peer: ServerID) -> list[INetConn]:
+        return list(self._host.get_network().get_connections(_peer_id(peer)))
 
     def disconnect_soon(self, peer: ServerID) -> None:
         """Close every connection to ``peer``, in the background."""

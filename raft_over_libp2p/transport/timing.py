@@ -35,7 +35,9 @@ class TransportTiming:
     """Wait after the first failed dial; doubles with each failure, jittered."""
     redial_max_s: float = 1.0
     silence_s: float = 2.0
-    """A peer that sends nothing for this long, with calls in flight, is disconnected."""
+    """A peer that leaves calls unanswered and sends nothing for this long is asked for a sign of
+    life by the muxer, and disconnected if it gives none for as long again. Where the muxer
+    cannot ask (a stock host), it is disconnected after ``network_timeout_s``."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -11,11 +11,13 @@ import trio
 from libp2p import new_host
 from libp2p.abc import IHost, INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 
 from keys.cluster_secret import ClusterSecret
 from keys.identity import Identity
 from node.swarm.host import PeerSwarm, open_swarm
+from node.swarm.muxer import YamuxConnection
 from raft_over_libp2p import limits
 from raft_over_libp2p.core.events import (
     CallFailed,
@@ -99,22 +101,56 @@ async def test_a_peer_without_raft_is_named_as_such() -> None:
         assert "no Raft stream" in failed.reason
 
 
-async def test_a_silent_peer_is_disconnected() -> None:
+async def say_nothing(stream: INetStream) -> None:
+    await trio.sleep_forever()
+
+
+async def test_a_frozen_peer_is_disconnected() -> None:
     """Trap 8: py-libp2p keeps a frozen peer's connection for ever."""
-
-    async def say_nothing(stream: INetStream) -> None:
-        await trio.sleep_forever()
-
     timing = replace(SHORT, silence_s=0.3)
     async with against(say_nothing, timing) as (a, called):
         a.transport.set_members([a.id, id_of(called)])
         await a.inbox.next(PeerConnected)
+        [connection] = called.host.get_network().get_connections(ID.from_base58(a.id))
+        frozen = connection.muxed_conn
+        assert isinstance(frozen, YamuxConnection)
+        frozen.queue = lambda *_: None  # type: ignore[method-assign]
         a.call(1, id_of(called), vote(a))
-        failed = await a.inbox.outcome()
 
-        assert isinstance(failed, CallFailed)
+        assert isinstance(await a.inbox.outcome(), CallFailed)
         # It redials a peer that accepts connections, and says so.
         assert await a.inbox.next(PeerConnected) == PeerConnected(id_of(called))
+
+
+async def test_a_live_peer_that_leaves_calls_unanswered_stays_connected() -> None:
+    """As one does whose disk stalls: its muxer answers."""
+    timing = replace(SHORT, silence_s=0.1)
+    async with against(say_nothing, timing) as (a, called):
+        a.transport.set_members([a.id, id_of(called)])
+        await a.inbox.next(PeerConnected)
+        connections = called.host.get_network().get_connections(ID.from_base58(a.id))
+        for number in range(4):
+            a.call(number, id_of(called), vote(a))
+            assert isinstance(await a.inbox.outcome(), CallFailed)
+
+        assert called.host.get_network().get_connections(ID.from_base58(a.id)) == connections
+        assert [e for e in a.inbox.rest() if isinstance(e, PeerConnected)] == []
+
+
+async def test_a_silent_peer_is_disconnected_from_a_stock_host() -> None:
+    """There nobody can be asked for a sign of life."""
+    async with stock_host() as one, stock_host() as two:
+        two.set_stream_handler(RAFT_PROTOCOL, say_nothing)
+        one.get_peerstore().add_addrs(two.get_id(), two.get_addrs(), 3600)
+        transport = Libp2pTransport(one, replace(SHORT, silence_s=0.1))
+        async with serving(transport.server_id, transport) as a:
+            peer = ServerID(str(two.get_id()))
+            a.transport.set_members([a.id, peer])
+            await a.inbox.next(PeerConnected)
+            a.call(1, peer, vote(a))
+
+            assert isinstance(await a.inbox.outcome(), CallFailed)
+            assert await a.inbox.next(PeerConnected) == PeerConnected(peer)
 
 
 async def test_a_peer_that_does_not_read_holds_neither_the_caller_nor_its_heartbeats() -> None:
