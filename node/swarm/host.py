@@ -28,6 +28,7 @@ from keys.peer_id import PeerID
 from node.swarm.announcing import AnnouncingHost
 from node.swarm.dialing import AddressBook, DialFailed, Dialler
 from node.swarm.muxer import YamuxMuxer
+from node.swarm.probing import probe
 from node.swarm.record_layer import NoiseSecurity, TLSSecurity
 from node.swarm.tcp import TCPTransport
 from raft_over_libp2p.transport.streams import PeerUnreachable
@@ -103,6 +104,24 @@ class PeerSwarm:
         if addresses:
             self.book.add(peer_id, addresses)
         await self.dialler.connect(peer_id, timeout_s=timeout_s)
+
+    def forget(self, peer: PeerID | ServerID) -> None:
+        """Know no address of ``peer`` any more; a connection that stands is left alone."""
+        peer_id = ID.from_base58(str(peer))
+        self.book.set(peer_id, ())
+        self.host.get_peerstore().clear_addrs(peer_id)
+
+    async def probe(
+        self, peer: PeerID | ServerID, address: Multiaddr, *, timeout_s: float = 3.0
+    ) -> None:
+        """Return when ``peer`` has shown at ``address``, and there alone, that it has its key.
+
+        Raises:
+            DialFailed: nobody answers within ``timeout_s``, or somebody else does; says who.
+
+        """
+        peer_id = ID.from_base58(str(peer))
+        await probe(self._swarm, self._transport, peer_id, address, timeout_s=timeout_s)
 
     async def dial(self, peer: ServerID, timeout_s: float) -> None:
         """Connect as Raft's transport asks for it (``raft_over_libp2p.transport.streams.Dial``)."""
