@@ -68,7 +68,7 @@ class Consensus:
     @asynccontextmanager
     async def open(
         cls,
-        cluster_peers: Sequence[PeerID],
+        cluster_peers: Sequence[PeerID] | None,
         host: IHost,
         data_folder: Path,
         state: PinState | None = None,
@@ -81,8 +81,8 @@ class Consensus:
 
         Does not wait for a leader: see :meth:`ready`. On a fresh ``data_folder`` the cluster's
         first voters are ``cluster_peers`` and this peer, and every first voter must be given
-        the same set; an empty set makes a cluster of one. A folder with a past ignores
-        ``cluster_peers``. ``host`` stays open: it is its opener's; ``dial`` connects it to a
+        the same set; an empty set makes a cluster of one, and None none: this peer waits to be
+        added to one. A folder with a past ignores ``cluster_peers``. ``host`` stays open: it is its opener's; ``dial`` connects it to a
         member, by default its own dialler over its peerstore; ``addresses`` keeps what the log
         says about where peers are. ``state`` is where the log
         starts from, the empty pinset as a rule.
@@ -110,7 +110,7 @@ class Consensus:
     async def open_on(
         cls,
         transport: Transport,
-        cluster_peers: Sequence[PeerID],
+        cluster_peers: Sequence[PeerID] | None,
         peer_id: PeerID,
         data_folder: Path,
         state: PinState | None = None,
@@ -160,7 +160,7 @@ class Consensus:
     async def _run(
         self,
         transport: Transport,
-        cluster_peers: Sequence[PeerID],
+        cluster_peers: Sequence[PeerID] | None,
         open_folder: Callable[[], DataFolder],
         state: PinState,
         *,
@@ -169,7 +169,7 @@ class Consensus:
     ) -> None:
         try:
             with open_folder() as folder:
-                if folder.is_fresh:
+                if folder.is_fresh and cluster_peers is not None:
                     first = first_configuration(cluster_peers, self.peer_id)
                     folder.bootstrap(first, GoConfigurationCodec())
                 async with OpLog.open(
