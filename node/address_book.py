@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node import limits
+from node.config.peer_multiaddr import split_peer_address
 from node.config.service_json import write_private
 from node.errors import ConfigError
 
-__all__ = ["AddressBook", "split_peer_address"]
+__all__ = ["AddressBook"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +74,11 @@ class AddressBook:
         """Return a book with the addresses of both, this one's first."""
         return AddressBook.of((*self.lines(), *other.lines()), source="address book")
 
+    def with_first(self, peer: str, address: str) -> AddressBook:
+        """Return a book that has ``address`` first for ``peer``, and older ones after it."""
+        known = (address, *(a for a in self.addresses.get(peer, ()) if a != address))
+        return AddressBook({**self.addresses, peer: known[: limits.MAX_ADDRESSES_PER_PEER]})
+
     def without(self, peer: str) -> AddressBook:
         """Return a book that lacks ``peer``."""
         return AddressBook({p: a for p, a in self.addresses.items() if p != peer})
-
-
-def split_peer_address(text: str) -> tuple[str, str]:
-    """Split ``/ip4/.../tcp/.../p2p/<ID>`` into the peer ID and the address before it.
-
-    Raises:
-        ValueError: it is not such a multiaddr; the message says what is expected.
-
-    """
-    from multiaddr import Multiaddr
-    from multiaddr.exceptions import Error
-
-    expected = "expected a multiaddr such as /ip4/10.0.0.1/tcp/9096/p2p/12D3Koo..."
-    try:
-        normal = str(Multiaddr(text))
-    except (Error, ValueError) as error:
-        raise ValueError(f"{text!r} is not a multiaddr ({error}); {expected}") from error
-    address, marker, peer = normal.rpartition("/p2p/")
-    if not marker or not address or "/" in peer:
-        raise ValueError(f"{text!r} does not end in a peer's ID; {expected}")
-    return peer, address

@@ -25,6 +25,10 @@ class NewPeer:
 
     peers: tuple[str, ...] = ()
     """Full multiaddrs of the other first members."""
+    join: tuple[str, ...] = ()
+    """Full multiaddrs of members of a running cluster, which this peer asks to be added by."""
+    is_waiting: bool = False
+    """Make no cluster: wait until a member adds this peer. Implied by ``join``."""
     secret_hex: str = field(default="", repr=False)
     peername: str = ""
     listen_multiaddrs: tuple[str, ...] = ()
@@ -40,7 +44,7 @@ class CreatedPeer:
 
     peer_id: str
     members: list[str]
-    """Peer IDs of the first voters, this one's first."""
+    """Peer IDs of the first voters, this one's first; none when it is to be added to a cluster."""
 
 
 def create_folder(folder: Folder, peer: NewPeer) -> CreatedPeer:
@@ -58,20 +62,24 @@ def create_folder(folder: Folder, peer: NewPeer) -> CreatedPeer:
         identity = peer.identity or Identity.generate()
     if peer.is_rewritten and not peer.secret_hex and folder.service_json.exists():
         peer = replace(peer, secret_hex=load_config(folder, {}).cluster.secret_hex)
-    book = AddressBook.of(peer.peers, source="--peers").without(str(identity.peer_id))
-    members = [str(identity.peer_id), *book.addresses]
+    own = str(identity.peer_id)
+    if peer.peers and (peer.join or peer.is_waiting):
+        raise ConfigError("init", "--peers", "founds a cluster, and --join or --wait joins one")
+    book = AddressBook.of(peer.peers, source="--peers").without(own)
+    met = AddressBook.of(peer.join, source="--join").without(own)
+    members = [] if peer.join or peer.is_waiting else [own, *book.addresses]
     try:
         folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(prefix=".init-", dir=folder.path) as made:
             new = Folder(Path(made))
-            _write(new, peer, identity, book)
+            _write(new, peer, identity, book, met)
             # Checked as a daemon would read it, before it is put in place.
             load_config(new, {})
             for file in (new.peerstore, new.service_json, new.identity_json):
                 file.replace(folder.path / file.name)
     except OSError as error:
         raise FolderError(f"{folder.path} cannot be made a peer's folder: {error}") from error
-    return CreatedPeer(str(identity.peer_id), members)
+    return CreatedPeer(own, members)
 
 
 def _check_unused(folder: Folder, peer: NewPeer) -> None:
@@ -96,7 +104,9 @@ def _kept_identity(folder: Folder) -> Identity:
         raise FolderError(str(error)) from error
 
 
-def _write(new: Folder, peer: NewPeer, identity: Identity, book: AddressBook) -> None:
+def _write(
+    new: Folder, peer: NewPeer, identity: Identity, book: AddressBook, met: AddressBook
+) -> None:
     # Every first member must write down the same first configuration: the whole set, sorted.
     members: list[JSONValue] = [*sorted((str(identity.peer_id), *book.addresses))]
     service = ServiceJSON.default(new.service_json)
@@ -104,6 +114,8 @@ def _write(new: Folder, peer: NewPeer, identity: Identity, book: AddressBook) ->
     service.set(("cluster",), "secret", secret)
     service.set(("cluster",), "peername", peer.peername)
     service.set(("consensus", "raft"), "init_peerset", members if book.addresses else [])
+    service.set(("consensus", "raft_node"), "bootstrap", not (peer.join or peer.is_waiting))
+    service.set(("consensus", "raft_node"), "join_multiaddresses", [*met.lines()])
     if peer.listen_multiaddrs:
         service.set(("cluster",), "listen_multiaddress", list(peer.listen_multiaddrs))
     if peer.api_listen_multiaddrs:
@@ -117,4 +129,4 @@ def _write(new: Folder, peer: NewPeer, identity: Identity, book: AddressBook) ->
         # The file is a draft that nobody will see: name the setting only.
         raise ConfigError("init", error.key, str(error).partition(f"{error.key}: ")[2]) from error
     identity.save(new.identity_json)
-    book.write(new.peerstore)
+    book.merged(met).write(new.peerstore)

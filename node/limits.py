@@ -6,6 +6,8 @@ from typing import Final
 
 __all__ = [
     "CLIENT_CONNECT_S",
+    "JOIN_GIVE_UP_S",
+    "MAX_ADDRESSES_PER_PEER",
     "MAX_CLIENT_LINE_BYTES",
     "MAX_CONCURRENT_REQUESTS",
     "MAX_CONFIG_FILE_BYTES",
@@ -27,10 +29,14 @@ MAX_CONFIG_FILE_BYTES: Final = 1024 * KIB
 """service.json and peerstore; real ones have a few KiB."""
 MAX_PEER_ADDRESSES: Final = 1024
 """Lines of a peerstore: some addresses for each of a cluster's few dozen peers."""
+MAX_ADDRESSES_PER_PEER: Final = 4
+"""The one agreed on, and what was known before: a dial tries them in turn."""
+JOIN_GIVE_UP_S: Final = 600.0
+"""A new peer asks to be added for so long; a person has then had time to see why it is not."""
 MAX_CONCURRENT_REQUESTS: Final = 1024
 """HTTP requests being answered at once: each holds some 50 KiB."""
 MAX_REQUEST_BODY_BYTES: Final = 64 * KIB
-"""No path of ours needs a body; a larger one is refused before it is read."""
+"""Bodies hold one peer ID or multiaddr; a larger one is refused before it is read."""
 MAX_REQUEST_LINE_SLOP_BYTES: Final = 4 * KIB
 """Added to ``max_header_bytes``, as Go's net/http does."""
 MAX_PIN_NAME_BYTES: Final = 255

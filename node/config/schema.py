@@ -159,6 +159,9 @@ _RAFT_NODE: Final = Component(
         Setting("raft_max_snapshots", Kind.NUMBER, 5, minimum=1),
         Setting("max_inflight_appends", Kind.NUMBER, 4, minimum=1),
         _flag("pre_vote_disabled", default=False),
+        _flag("bootstrap", default=True),
+        Setting("join_multiaddresses", Kind.MULTIADDRS, []),
+        _duration("join_timeout", "30s", minimum=0.005),
         _duration("operation_timeout", "20s", minimum=0.001),
     ),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from node.config.folder import Folder
+from node.config.peer_multiaddr import split_peer_address
 from node.config.schema import COMPONENTS
 from node.config.service_json import ServiceJSON
 from node.config.values import Value
@@ -72,6 +73,10 @@ class NodeConfig:
     """Where Raft keeps its log, vote and snapshots."""
     init_peerset: tuple[str, ...]
     """Peer IDs of the first voters; this peer's own is implied."""
+    is_bootstrapped: bool
+    """Whether a fresh folder makes the first voters a cluster; else it waits to be added to one."""
+    join_multiaddrs: tuple[str, ...]
+    """Full multiaddrs of members that a fresh peer asks to be added by."""
     commit_attempts: int
     """service.json's ``commit_retries`` counts repetitions; this counts attempts."""
     commit_retry_delay_s: float
@@ -120,6 +125,8 @@ def load_config(
         if raft["data_folder"]
         else folder.raft,
         init_peerset=_texts(raft, "init_peerset"),
+        is_bootstrapped=_is_bootstrapped(service.path, raft, own),
+        join_multiaddrs=_texts(own, "join_multiaddresses"),
         commit_attempts=_get(raft, "commit_retries", int) + 1,
         commit_retry_delay_s=_get(raft, "commit_retry_delay", float),
         leader_timeout_s=_get(raft, "wait_for_leader_timeout", float),
@@ -151,6 +158,23 @@ def _refuse_unsupported(path: Path, cluster: Mapping[str, Value], api: Mapping[s
     for key in ("libp2p_listen_multiaddress", "id", "private_key"):
         if api[key]:
             raise ConfigError(path, f"api.restapi.{key}", "HTTP over libp2p is not served")
+
+
+def _is_bootstrapped(path: Path, raft: Mapping[str, Value], own: Mapping[str, Value]) -> bool:
+    is_bootstrapped = _get(own, "bootstrap", bool)
+    key = "consensus.raft_node.join_multiaddresses"
+    if own["join_multiaddresses"] and is_bootstrapped:
+        raise ConfigError(path, key, "needs bootstrap set to false: a peer founds or joins")
+    if not is_bootstrapped and raft["init_peerset"]:
+        raise ConfigError(
+            path, "consensus.raft.init_peerset", "must be [] where raft_node.bootstrap is false"
+        )
+    for text in _texts(own, "join_multiaddresses"):
+        try:
+            split_peer_address(text)
+        except ValueError as error:
+            raise ConfigError(path, key, str(error)) from error
+    return is_bootstrapped
 
 
 def _cluster_config(path: Path, folder: Folder, table: Mapping[str, Value]) -> ClusterConfig:
@@ -208,6 +232,7 @@ def _raft_config(path: Path, table: Mapping[str, Value], own: Mapping[str, Value
             trailing_logs=_get(table, "trailing_logs", int),
             snapshot_interval_s=_get(table, "snapshot_interval", float),
             snapshot_threshold=_get(table, "snapshot_threshold", int),
+            join_timeout_s=_get(own, "join_timeout", float),
             pre_vote_disabled=_get(own, "pre_vote_disabled", bool),
         )
     except LocalProtocolError as error:

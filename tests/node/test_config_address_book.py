@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from node.address_book import AddressBook, split_peer_address
+from node.address_book import AddressBook
+from node.config.peer_multiaddr import split_peer_address
 from node.errors import ConfigError
 
 SERVICE = Path(__file__).parent.parent / "vectors/fixtures/ipfs-cluster/service"
