@@ -82,10 +82,10 @@ class Consensus:
         Does not wait for a leader: see :meth:`ready`. On a fresh ``data_folder`` the cluster's
         first voters are ``cluster_peers`` and this peer, and every first voter must be given
         the same set; an empty set makes a cluster of one, and None none: this peer waits to be
-        added to one. A folder with a past ignores ``cluster_peers``. ``host`` stays open: it is its opener's; ``dial`` connects it to a
-        member, by default its own dialler over its peerstore; ``addresses`` keeps what the log
-        says about where peers are. ``state`` is where the log
-        starts from, the empty pinset as a rule.
+        added to one. A folder with a past ignores ``cluster_peers``. ``host`` stays open: it is
+        its opener's; ``dial`` connects it to a member, by default its own dialler over its
+        peerstore; ``addresses`` keeps what the log says about where peers are. ``state`` is where
+        the log starts from, the empty pinset as a rule.
 
         Raises:
             StorageError: the folder is locked, another peer's, a Go peer's, or damaged; or,
@@ -211,6 +211,11 @@ class Consensus:
     def status(self) -> RaftStatus:
         """Return a picture of this peer's Raft and of how it reaches the others."""
         return self._open_oplog().raft.status()
+
+    @property
+    def raft(self) -> Raft:
+        """The running server: its observers, and what only it can do."""
+        return self._open_oplog().raft
 
     def set_client(self, rpc_client: RpcClient) -> None:
         """Give what forwarding to another leader uses; until then such calls are refused."""
