@@ -32,6 +32,7 @@ __all__ = [
     "MAX_SNAPSHOTS_SPOOLED",
     "MAX_SNAPSHOT_BYTES",
     "MAX_SNAPSHOT_HEADER_BYTES",
+    "MAX_STALE_TAIL_ENTRIES",
     "MAX_UNCOMMITTED_BYTES",
     "MAX_WRITER_QUEUE_BYTES",
     "SEGMENT_BYTES",
@@ -95,6 +96,9 @@ MAX_OBSERVATIONS_QUEUED: Final = 256
 """Per observer; the oldest are dropped, Raft never waits for one."""
 MAX_SNAPSHOTS_SPOOLED: Final = 2
 """Snapshots being received at once: a new leader's beside one that its forerunner left."""
+MAX_STALE_TAIL_ENTRIES: Final = 64 * KIB
+"""No-ops a leader appends to outgrow a peer's stale log: what a Go leader that is cut off takes
+in until its lease ends (0.5 s at 65 000 entries a second) is less."""
 MAX_SNAPSHOT_BYTES: Final = 1024 * MIB
 MAX_INBOUND_SNAPSHOTS: Final = 4
 """Peers that may send us one at the same time: one leads, others may just have led."""

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from raft_over_libp2p.core.progress import Progress
 from raft_over_libp2p.types import Index, ServerID
 
-__all__ = ["AppendCall", "HeartbeatCall", "PendingCall", "VoteCall"]
+__all__ = ["AppendCall", "HeartbeatCall", "PendingCall", "SnapshotCall", "VoteCall"]
 
 
 @dataclass(slots=True, eq=False)
@@ -43,4 +43,13 @@ class VoteCall:
     peer: ServerID
 
 
-PendingCall: TypeAlias = AppendCall | HeartbeatCall | VoteCall
+@dataclass(slots=True, eq=False)
+class SnapshotCall:
+    """The snapshot at ``index``."""
+
+    progress: Progress
+    sent_at: float
+    index: Index
+
+
+PendingCall: TypeAlias = AppendCall | HeartbeatCall | VoteCall | SnapshotCall

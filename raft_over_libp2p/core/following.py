@@ -117,7 +117,7 @@ def _take_entries(
         _refuse(server, call, last_log=hint, is_mismatch=True)
         return
     if log.undurable_bytes > limits.MAX_UNCOMMITTED_BYTES:
-        _refuse(server, call)
+        server.reply(call, ErrorResponse(error="too much waits for this server's disk: try later"))
         return
     last_log = log.last_index
     new = _new_entries(server, entries)

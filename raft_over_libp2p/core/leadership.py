@@ -7,10 +7,15 @@ from collections import deque
 from collections.abc import Sequence
 
 from raft_over_libp2p import limits
-from raft_over_libp2p.core import replication
+from raft_over_libp2p.core import replication, snapshot_sending
 from raft_over_libp2p.core.calls import HeartbeatCall
 from raft_over_libp2p.core.commitment import next_commit_index
-from raft_over_libp2p.core.messages import AppendEntriesRequest, AppendEntriesResponse, Response
+from raft_over_libp2p.core.messages import (
+    AppendEntriesRequest,
+    AppendEntriesResponse,
+    InstallSnapshotResponse,
+    Response,
+)
 from raft_over_libp2p.core.progress import Progress
 from raft_over_libp2p.core.quorum import reached_by_majority
 from raft_over_libp2p.core.reads import Reads
@@ -158,7 +163,9 @@ class Leadership:
 
     def oldest_snapshot_sent(self) -> Index:
         """Return the index of the oldest snapshot that is on its way; the newest one if none is."""
-        return self.server.log.snapshot_index
+        pinned = (peer.snapshot_pinned for peer in self.peers.values())
+        sent = [meta.index for meta in pinned if meta is not None]
+        return min(sent, default=self.server.log.snapshot_index)
 
     # -- reads
 
@@ -213,7 +220,7 @@ class Leadership:
     def note_answer(
         self,
         peer: Progress,
-        response: AppendEntriesResponse,
+        response: AppendEntriesResponse | InstallSnapshotResponse,
         sent_at: float,
         newest_read: int,
     ) -> bool:
@@ -233,7 +240,7 @@ class Leadership:
         if peer.is_silent:
             peer.is_silent = False
             server.ready.observations.append(HeartbeatResumed(peer.peer))
-        if newest_read > peer.acknowledged_read and (response.success or response.no_retry_backoff):
+        if newest_read > peer.acknowledged_read and _is_of_a_follower(response):
             peer.acknowledged_read = newest_read
             if self.reads.is_waiting:
                 self.confirm_reads()
@@ -297,4 +304,14 @@ class Leadership:
         if self.reads.is_round_owed:
             self.send_heartbeats()
         for peer in self.peers.values():
-            replication.send_entries(self.server, self, peer)
+            if peer.mode is ProgressMode.SNAPSHOT:
+                snapshot_sending.send_snapshot(self.server, self, peer)
+            else:
+                replication.send_entries(self.server, self, peer)
+
+
+def _is_of_a_follower(response: AppendEntriesResponse | InstallSnapshotResponse) -> bool:
+    """Tell whether an answer shows that its sender follows us: success, or a log mismatch."""
+    if isinstance(response, AppendEntriesResponse):
+        return response.success or response.no_retry_backoff
+    return False

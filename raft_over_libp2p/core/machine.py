@@ -33,9 +33,10 @@ from raft_over_libp2p.core import (
     installing,
     reconfiguration,
     replication,
+    snapshot_sending,
     voting,
 )
-from raft_over_libp2p.core.calls import AppendCall, HeartbeatCall, VoteCall
+from raft_over_libp2p.core.calls import AppendCall, HeartbeatCall, SnapshotCall, VoteCall
 from raft_over_libp2p.core.events import (
     Applied,
     CallFailed,
@@ -151,6 +152,9 @@ class Machine:
             self._leadership.on_heartbeat_answer(call, event.response)
         elif isinstance(call, VoteCall):
             election.on_answer(server, call, event.response)
+        elif isinstance(call, SnapshotCall):
+            leadership = self._leadership
+            snapshot_sending.on_snapshot_answer(server, leadership, call, event.response)
 
     def _on_call_failed(self, event: CallFailed) -> None:
         server = self._server
@@ -161,6 +165,8 @@ class Machine:
             self._leadership.on_heartbeat_failure(call, event.reason)
         elif isinstance(call, VoteCall):
             election.on_failure(server, call)
+        elif isinstance(call, SnapshotCall):
+            snapshot_sending.on_snapshot_failure(server, call, event.reason)
 
     def _on_peer_connected(self, event: PeerConnected) -> None:
         leadership = self._server.leadership

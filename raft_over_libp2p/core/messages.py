@@ -104,7 +104,11 @@ class TimeoutNowResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallSnapshotRequest:
-    """A snapshot's description; its ``size_bytes`` bytes follow on the stream, not in here."""
+    """A snapshot's description; its ``size_bytes`` bytes follow on the stream, not in here.
+
+    The core does not know the size: it is 0 in what the core sends, and the transport, which
+    opens the snapshot, puts it in.
+    """
 
     term: Term
     leader: ServerID

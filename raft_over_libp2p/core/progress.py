@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from raft_over_libp2p.core.ready import SnapshotMeta
 from raft_over_libp2p.core.status import PeerProgress, ProgressMode
 from raft_over_libp2p.types import NO_INDEX, Index, ServerID
 
@@ -33,16 +34,22 @@ class Progress:
         "heartbeats_inflight",
         "inflight",
         "inflight_bytes",
+        "is_installing",
         "is_silent",
         "is_unreachable",
         "last_error",
         "match_index",
         "mode",
         "next_index",
+        "owes_round_trip",
         "peer",
         "reject_step",
         "removal",
         "retry_at",
+        "snapshot_acknowledged",
+        "snapshot_floor",
+        "snapshot_pinned",
+        "storage_reject",
     )
 
     def __init__(
@@ -72,6 +79,18 @@ class Progress:
         self.commit_at = math.inf
         """When an idle peer is told the commit index."""
         self.heartbeats_inflight = 0
+        self.is_installing = False
+        """A snapshot is on its way to it, and not answered yet."""
+        self.snapshot_pinned: SnapshotMeta | None = None
+        """A snapshot sent to it: it will need the entries after it next."""
+        self.snapshot_acknowledged = NO_INDEX
+        """Newest snapshot it acknowledged in this term."""
+        self.snapshot_floor = NO_INDEX
+        """The next snapshot sent to it has a larger index."""
+        self.owes_round_trip = False
+        """It may still take in a snapshot: no entries before it answered an empty append."""
+        self.storage_reject: Index | None = None
+        """Previous entry of the append that it could not store last."""
         self.removal: Index | None = None
         """Index of the configuration that it is no member of, once it was removed."""
         self.forgotten_at = math.inf
@@ -92,6 +111,8 @@ class Progress:
             self.failures = 0
             self.reject_step = 1
             self.last_error = ""
+            self.storage_reject = self.snapshot_pinned = None
+            self.owes_round_trip = False
         if match <= self.match_index:
             return False
         # Answers come late and out of order over several streams: match only grows.
@@ -99,6 +120,19 @@ class Progress:
         if self.next_index <= match:
             self.next_index = Index(match + 1)
         return True
+
+    def hold(self, snapshot_index: Index) -> None:
+        """Take in that the peer holds a snapshot: go on behind it with one append."""
+        self.match_index = max(self.match_index, snapshot_index)
+        self.probe(NO_INDEX)
+        self.failures = 0
+        self.reject_step = 1
+        self.last_error = ""
+
+    def await_snapshot(self) -> None:
+        """Send nothing but heartbeats until a snapshot was sent and answered."""
+        self._new_epoch()
+        self.mode = ProgressMode.SNAPSHOT
 
     def probe(self, next_index: Index) -> None:
         """Give up the window and send one append at a time from ``next_index``."""
@@ -114,6 +148,7 @@ class Progress:
         self.retry_at = now + min(_BACK_OFF_BASE_S * 2**doublings, self.back_off_cap_s)
         self.mode = ProgressMode.BACKING_OFF
         self.last_error = error
+        self.snapshot_pinned = None
 
     def retry(self) -> None:
         """End the back-off: the next append is a probe."""

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from raft_over_libp2p import limits
+from raft_over_libp2p.core import snapshot_sending
 from raft_over_libp2p.core.calls import AppendCall
 from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
@@ -16,7 +17,7 @@ from raft_over_libp2p.core.messages import (
 from raft_over_libp2p.core.progress import Progress
 from raft_over_libp2p.core.server import Server
 from raft_over_libp2p.core.status import ProgressMode
-from raft_over_libp2p.types import Index, LogEntry, Term
+from raft_over_libp2p.types import NO_INDEX, NO_TERM, Index, LogEntry, Term
 
 if TYPE_CHECKING:
     from raft_over_libp2p.core.leadership import Leadership
@@ -26,6 +27,9 @@ __all__ = ["on_append_answer", "on_append_failure", "owe_commit", "send_entries"
 
 def send_entries(server: Server, leadership: Leadership, peer: Progress) -> None:
     """Send ``peer`` what it lacks, as far as its window allows."""
+    if peer.owes_round_trip:
+        _ask_round_trip(server, leadership, peer)
+        return
     last_index = server.log.last_index
     config = server.config
     while peer.next_index <= last_index:
@@ -34,18 +38,33 @@ def send_entries(server: Server, leadership: Leadership, peer: Progress) -> None
                 return
             if peer.inflight_bytes >= limits.MAX_INFLIGHT_APPEND_BYTES:
                 return
-        elif peer.mode is ProgressMode.BACKING_OFF or peer.inflight:
+        elif peer.mode is not ProgressMode.PROBE or peer.inflight:
             return
         prev = Index(peer.next_index - 1)
-        prev_term = server.log.term(prev)
+        prev_term = _term_before(server, peer, prev)
         if prev_term is None or not server.log.has(peer.next_index):
-            peer.back_off(server.now, f"needs entry {peer.next_index}, which only a snapshot holds")
+            peer.await_snapshot()
+            snapshot_sending.send_snapshot(server, leadership, peer)
             return
         entries, size = server.log.entries(
             peer.next_index, config.max_append_entries, limits.MAX_FRAME_SENT_BYTES
         )
         _append(server, leadership, peer, prev, prev_term, entries, size)
         peer.next_index = Index(peer.next_index + len(entries))
+
+
+def _term_before(server: Server, peer: Progress, prev: Index) -> Term | None:
+    """Return the term at ``prev``: in the log, or in the snapshot that ``peer`` was just sent."""
+    term, pinned = server.log.term(prev), peer.snapshot_pinned
+    return pinned.term if term is None and pinned and pinned.index == prev else term
+
+
+def _ask_round_trip(server: Server, leadership: Leadership, peer: Progress) -> None:
+    """Send an empty append behind a snapshot whose outcome is unknown (rule 4)."""
+    if peer.mode is ProgressMode.PROBE and not peer.inflight:
+        # The snapshot's entry may be gone behind a newer one; that one is as good to ask for.
+        prev = max(Index(peer.next_index - 1), server.log.snapshot_index)
+        _append(server, leadership, peer, prev, server.log.term(prev) or NO_TERM, (), 0)
 
 
 def _append(
@@ -91,7 +110,8 @@ def owe_commit(server: Server, peer: Progress) -> None:
 def tell_commit(server: Server, leadership: Leadership, peer: Progress) -> None:
     """Send an idle peer an empty append at prev = match; again later, until it is answered."""
     peer.commit_at = math.inf
-    is_idle = peer.next_index > server.log.last_index and peer.mode is not ProgressMode.BACKING_OFF
+    is_sent = peer.next_index > server.log.last_index
+    is_idle = is_sent and peer.mode in {ProgressMode.PROBE, ProgressMode.REPLICATE}
     is_owed = peer.commit_told < min(server.commit_index, peer.match_index)
     prev_term = server.log.term(peer.match_index)
     has_room = peer.inflight < server.config.max_inflight_appends
@@ -115,6 +135,7 @@ def on_append_answer(
     elif response.success:
         _on_success(server, leadership, call)
     elif call.epoch == peer.epoch:
+        peer.owes_round_trip = False
         _on_reject(server, leadership, call, response)
 
 
@@ -148,7 +169,13 @@ def _on_reject(
 ) -> None:
     peer = call.progress
     if not response.no_retry_backoff:
-        # The peer's storage, not its log: the same entries again, later.
+        # The peer's storage, not its log: the same entries again, later; but twice at one place
+        # is what a Go peer says whose log has a hole there (15).
+        if peer.storage_reject == call.prev:
+            peer.storage_reject = None
+            snapshot_sending.require_beyond(server, peer, response.last_log)
+            return
+        peer.storage_reject = call.prev
         peer.back_off(server.now, "the peer could not store entries")
         peer.next_index = Index(max(call.prev, peer.match_index) + 1)
     elif call.prev > peer.match_index:
@@ -165,6 +192,9 @@ def _on_reject(
             f"{response.last_log} now: it lost its log",
         )
         leadership.start_over(peer, Index(response.last_log + 1))
+    elif call.prev in {NO_INDEX, peer.snapshot_acknowledged}:
+        # A stale tail over a snapshot it took from us (15), or a state that it does not trust.
+        snapshot_sending.require_beyond(server, peer, response.last_log)
     else:
         peer.back_off(server.now, f"refuses entry {peer.match_index}, which it acknowledged")
         peer.next_index = Index(peer.match_index + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from raft_over_libp2p.core.ready import Ready, SnapshotMeta
@@ -22,6 +23,7 @@ class Snapshotting:
         self.check_at = check_at
         self._taking: SnapshotMeta | None = None
         self._is_wanted = False
+        self._failed_until = -math.inf
 
     def on_timer(self, server: Server) -> None:
         """Want a snapshot if enough was applied since the last; look again an interval later."""
@@ -36,6 +38,12 @@ class Snapshotting:
         if self._taking is None or self._taking.index < server.applied_index:
             self._is_wanted = True
         return True
+
+    def want_beyond(self, server: Server, index: Index) -> None:
+        """Want one that covers more than ``index``, unless it is being written."""
+        is_coming = self._taking is not None and self._taking.index > index
+        if server.applied_index > index and not is_coming and server.now >= self._failed_until:
+            self._is_wanted = True
 
     @property
     def is_due(self) -> bool:
@@ -72,6 +80,7 @@ class Snapshotting:
     def on_not_taken(self, server: Server, index: Index, reason: str) -> None:
         """Go on without it: the next is looked for in its time."""
         self._end(index)
+        self._failed_until = self.check_at
         server.alarm(None, f"no snapshot could be taken at entry {index}: {reason}")
 
     def _end(self, index: Index) -> SnapshotMeta:

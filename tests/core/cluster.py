@@ -191,17 +191,19 @@ class _Exchange:
         if receiver is None or is_cut or not receiver.is_up:
             self.cluster._at(CALL_TIMEOUT_S, self.fail)
         else:
-            request = self.call.request
-            number = self.cluster.receive(receiver, caller.server_id, request, self.answer)
-            if isinstance(request, InstallSnapshotRequest):
-                kept = caller.snapshots[request.last_log_term, request.last_log_index]
-                receiver.spooled[number] = kept
+            self.deliver(receiver, self.answer)
 
     def arrive_again(self) -> None:
         if self.receiver is not None and self.receiver.is_up:
-            self.cluster.receive(
-                self.receiver, self.caller.server_id, self.call.request, lambda _: None
-            )
+            self.deliver(self.receiver, lambda _: None)
+
+    def deliver(self, receiver: Node, answer: Callable[[Response], None]) -> None:
+        request = self.call.request
+        number = self.cluster.receive(receiver, self.caller.server_id, request, answer)
+        self.cluster._failures[number] = self.fail
+        if isinstance(request, InstallSnapshotRequest):
+            place = (request.last_log_term, request.last_log_index)
+            receiver.spooled[number] = self.caller.snapshots[place]
 
     def answer(self, response: Response) -> None:
         def come_back() -> None:
@@ -252,6 +254,8 @@ class Cluster:
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
         self._inbound = 0
+        self._receivers: dict[CallID, Node] = {}
+        self._failures: dict[CallID, Callable[[], None]] = {}
         self.nodes: dict[ServerID, Node] = {}
         first = configuration_entry(1, 1, *voters, nonvoters=nonvoters)
         for name in [*voters, *nonvoters]:
@@ -312,6 +316,9 @@ class Cluster:
         node.is_up = False
         node.unwritten.clear()
         node.incarnation += 1
+        for number in [n for n, receiver in self._receivers.items() if receiver is node]:
+            del self._receivers[number]
+            self._at(CALL_TIMEOUT_S, self._failures.pop(number, lambda: None))
 
     def restart(self, name: str) -> None:
         node = self[name]
@@ -370,6 +377,8 @@ class Cluster:
             if isinstance(output, Call):
                 self._carry(node, output)
             else:
+                self._receivers.pop(output.call)
+                self._failures.pop(output.call, None)
                 self._answers.pop(output.call)(output.response)
         self._snapshots(node, ready)
         if ready.committed:
@@ -454,6 +463,7 @@ class Cluster:
         self._inbound += 1
         number = CallID(self._inbound)
         self._answers[number] = answer
+        self._receivers[number] = receiver
         receiver.machine.handle(RequestReceived(number, sender, request), self.now)
         return number
 

@@ -313,6 +313,7 @@ class Solo:
 
     def finish_snapshot(self) -> SnapshotMeta:
         """Make the snapshot that is being taken durable, and return it."""
+        self.turn()  # what was committed last is applied now
         meta, self.taking = self.taking, None
         assert meta is not None
         self.snapshot = meta
@@ -321,6 +322,7 @@ class Solo:
         return meta
 
     def take_snapshot(self) -> SnapshotMeta:
+        self.turn()  # what is committed may come in parts
         assert self.machine.snapshot_now(self.now)
         self.turn()
         return self.finish_snapshot()

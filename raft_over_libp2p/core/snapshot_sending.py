@@ -1,0 +1,127 @@
+"""How a leader sends a snapshot to a peer (Raft §7; mixed-cluster rules 4, 12, 15 and 17).
+
+A peer in mode SNAPSHOT needs one with an index above its ``snapshot_floor``. If there is none,
+one is taken; if nothing above the floor is committed yet, no-ops are appended.
+
+What the floor is for. A Go follower obeys whatever InstallSnapshot reaches it, also one that it
+has overtaken: its state and its configuration go back. And it never accepts a previous entry at
+a snapshot that lies inside a stale tail of its log. So:
+
+- Outcome unknown (rule 4): the transport resets the stream, so that the peer gets the snapshot
+  whole by then or never. The next thing sent is an empty append, whose answer shows that the
+  peer's main loop is past it; no entry goes out before. Should that answer ask for a snapshot
+  again, the next one has a larger index: the floor is the index of the one in doubt.
+- Refused at the index of a snapshot it acknowledged, or twice for its storage at one place
+  (rule 15): the floor is the peer's last index, so the snapshot covers its stale tail.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raft_over_libp2p import limits
+from raft_over_libp2p.core.calls import SnapshotCall
+from raft_over_libp2p.core.messages import (
+    ErrorResponse,
+    InstallSnapshotRequest,
+    InstallSnapshotResponse,
+    Response,
+)
+from raft_over_libp2p.core.progress import Progress
+from raft_over_libp2p.core.quorum import majority
+from raft_over_libp2p.core.ready import SnapshotMeta
+from raft_over_libp2p.core.server import Server
+from raft_over_libp2p.types import Index, LogType
+
+if TYPE_CHECKING:
+    from raft_over_libp2p.core.leadership import Leadership
+
+__all__ = ["on_snapshot_answer", "on_snapshot_failure", "require_beyond", "send_snapshot"]
+
+
+def require_beyond(server: Server, peer: Progress, index: Index) -> None:
+    """Send ``peer`` nothing but a snapshot that covers more than ``index``, its last entry."""
+    if index - server.log.last_index > limits.MAX_STALE_TAIL_ENTRIES:
+        text = f"{peer.peer} says that its log ends at entry {index}: it needs an empty folder"
+        server.alarm(peer.peer, text)
+        peer.back_off(server.now, text)
+        return
+    peer.snapshot_floor = max(peer.snapshot_floor, index)
+    peer.await_snapshot()
+
+
+def send_snapshot(server: Server, leadership: Leadership, peer: Progress) -> None:
+    """Send the newest snapshot to a peer in mode SNAPSHOT, or see to it that there is one."""
+    if peer.is_installing or peer.is_leaving or peer.is_silent:
+        return  # to a silent peer it would be lost, and the next must be a newer one
+    newest = server.snapshotting.newest
+    if newest is None or newest.index <= peer.snapshot_floor:
+        if server.log.last_index <= peer.snapshot_floor:
+            _append_no_ops(server, leadership, peer.snapshot_floor)
+        server.snapshotting.want_beyond(server, peer.snapshot_floor)
+    elif _leaves_a_quorum(leadership, peer):
+        _send(server, peer, newest)
+
+
+def _append_no_ops(server: Server, leadership: Leadership, floor: Index) -> None:
+    """Make the log longer than ``floor``, a part of it in each turn."""
+    count = min(floor + 1 - server.log.last_index, limits.MAX_APPLY_BATCH_ENTRIES)
+    leadership.append(LogType.NOOP, (b"",) * count)
+
+
+def _leaves_a_quorum(leadership: Leadership, peer: Progress) -> bool:
+    """Tell whether a snapshot may go to ``peer`` now.
+
+    A Go peer answers nothing while it takes one in (rule 17), and which peers are Go's is
+    not known here: at most one voter at a time, unless the others are a quorum.
+    """
+    voters = leadership.voters
+    if peer not in voters or not any(voter.is_installing for voter in voters):
+        return True
+    others = sum(not voter.is_installing and voter is not peer for voter in voters)
+    return others + leadership.is_voter >= majority(len(voters) + leadership.is_voter)
+
+
+def _send(server: Server, peer: Progress, meta: SnapshotMeta) -> None:
+    request = InstallSnapshotRequest(
+        term=server.term,
+        leader=server.id,
+        last_log_index=meta.index,
+        last_log_term=meta.term,
+        configuration=meta.configuration,
+        configuration_index=meta.configuration_index,
+        size_bytes=0,
+    )
+    peer.is_installing = True
+    peer.snapshot_pinned = meta
+    server.call(peer.peer, request, SnapshotCall(peer, server.now, meta.index))
+
+
+def on_snapshot_answer(
+    server: Server, leadership: Leadership, call: SnapshotCall, response: Response
+) -> None:
+    """Go on after the snapshot, or try again later."""
+    peer = call.progress
+    peer.is_installing = False
+    if not isinstance(response, InstallSnapshotResponse):
+        text = response.error if isinstance(response, ErrorResponse) else "another RPC's answer"
+        peer.back_off(server.now, text)
+    elif leadership.note_answer(peer, response, call.sent_at, newest_read=0):
+        if response.success:
+            peer.snapshot_acknowledged = max(peer.snapshot_acknowledged, call.index)
+            peer.hold(call.index)
+        else:
+            peer.back_off(server.now, f"the peer could not install the snapshot at {call.index}")
+    elif server.leadership is leadership:
+        peer.back_off(server.now, f"answered term {server.term} in {response.term}")
+
+
+def on_snapshot_failure(server: Server, call: SnapshotCall, reason: str) -> None:
+    """Note that it is unknown whether the peer has, or will have, the snapshot (rule 4)."""
+    peer = call.progress
+    peer.is_installing = False
+    peer.back_off(server.now, reason)
+    peer.is_unreachable = True
+    peer.snapshot_floor = max(peer.snapshot_floor, call.index)
+    peer.owes_round_trip = True
+    peer.next_index = Index(max(call.index, peer.match_index) + 1)
