@@ -224,6 +224,7 @@ class Driver:
             has_changed = True
             core.handle(Applied(self._apply_some()), now)
             self._discharge(core.take_ready())
+        self.snapshots.answer_waiters()
         if has_changed and self._has_change_waiters:
             self._has_change_waiters = False
             self._changed.set()
@@ -237,10 +238,9 @@ class Driver:
             self.log_writer.submit(ready.write)
         if ready.send:
             self.transport.send(ready.send)
-            for output in ready.send:
-                if isinstance(output, Reply):
-                    self._unanswered.discard(output.call)
-                    self.snapshots.drop(output.call)
+            self._unanswered.difference_update(
+                output.call for output in ready.send if isinstance(output, Reply)
+            )
         self._discharge_state(ready)
         for read in ready.read_states:
             self.reads.resolve(read)
@@ -260,6 +260,11 @@ class Driver:
             self.snapshots.store(stored)
         for call in ready.drop_snapshot:
             self.snapshots.drop(call)
+        if self.snapshots.holds_any:
+            # Last, because the reply to a call may come with the adoption of its snapshot.
+            for output in ready.send:
+                if isinstance(output, Reply):
+                    self.snapshots.drop(output.call)
 
     def _adopt(self, stored: StoreSnapshot) -> None:
         # What was handed out and not applied yet is older than the snapshot: it holds it.
@@ -280,7 +285,11 @@ class Driver:
     def _observe(self, observation: Observation) -> None:
         if isinstance(observation, RoleChanged):
             if self.role is Role.LEADER and observation.role is not Role.LEADER:
-                self.proposals.fail_in_log("leadership was lost while it was being agreed on")
+                # What came out as committed is agreed on: a leader that removed itself ends so.
+                agreed = self._to_apply[-1].index if self._to_apply else self.applied_index
+                self.proposals.fail_in_log(
+                    "leadership was lost while it was being agreed on", after=agreed
+                )
             self.role = observation.role
         elif isinstance(observation, LeaderChanged):
             self.leader = observation.leader

@@ -12,7 +12,7 @@ from raft_over_libp2p import limits
 from raft_over_libp2p.core.machine import Machine
 from raft_over_libp2p.errors import NotLeader, OutcomeUnknown, ProposalRefused
 from raft_over_libp2p.raft.waiting import Waiter
-from raft_over_libp2p.types import Index, LogEntry, LogType, ServerID, Term
+from raft_over_libp2p.types import NO_INDEX, Index, LogEntry, LogType, ServerID, Term
 from raft_over_libp2p.wire.go_time import go_time
 
 __all__ = ["Proposal", "Proposals"]
@@ -165,10 +165,13 @@ class Proposals:
                 return
             self._in_log.popleft().waiter.set_value(proposal.results)
 
-    def fail_in_log(self, why: str) -> None:
-        """Tell those whose entries are in the log that nobody knows what becomes of them."""
+    def fail_in_log(self, why: str, *, after: Index = NO_INDEX) -> None:
+        """Tell those with entries ``after`` that index that nobody knows what becomes of them."""
         in_log, self._in_log = self._in_log, deque()
         for proposal in in_log:
+            if proposal.last <= after:
+                self._in_log.append(proposal)
+                continue
             message = f"entry {proposal.first} may still be applied: {why}"
             proposal.waiter.set_error(OutcomeUnknown(message))
 

@@ -186,12 +186,14 @@ class Raft:
             OutcomeUnknown: leadership was lost, or ``timeout_s`` ran out, on the way.
 
         """
-        self._check_open()
+        deadline = trio.current_time() + timeout_s
+        # A change needs a committed entry of this term (thesis 4.1) and a majority that
+        # answers: without one nothing is changed at all.
+        await self.read_index(timeout_s=timeout_s)
         driver = self._driver
-        index, term = driver.core.change_membership(
-            change, trio.current_time(), prev_index=prev_index
-        )
-        await driver.proposals.await_entry(index, term, driver.wake, timeout_s=timeout_s)
+        now = trio.current_time()
+        index, term = driver.core.change_membership(change, now, prev_index=prev_index)
+        await driver.proposals.await_entry(index, term, driver.wake, timeout_s=deadline - now)
         return index
 
     async def add_voter(

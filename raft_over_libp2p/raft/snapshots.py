@@ -94,6 +94,13 @@ class Snapshots:
         self._spooled: dict[CallID, _Spooled] = {}
         self._prepared: dict[CallID, object] = {}
         self._taking: Waiter[Index] | None = None
+        self._told: tuple[Index, str] | None = None
+        """What the core was told of the last snapshot taken, until its waiter is answered."""
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether bytes or a prepared state of some call wait for the core's word."""
+        return bool(self._spooled or self._prepared)
 
     def run_in(self, nursery: trio.Nursery) -> None:
         """Do the background work in ``nursery`` from now on."""
@@ -155,15 +162,21 @@ class Snapshots:
         sink.finish()
 
     def _tell_taken(self, index: Index, reason: str) -> None:
+        self._deliver(SnapshotNotTaken(index, reason) if reason else SnapshotTaken(index))
+        self._told = (index, reason)
+
+    def answer_waiters(self) -> None:
+        """Tell who waits for a snapshot, at the end of the turn in which the core heard of it."""
+        if self._told is None:
+            return
+        (index, reason), self._told = self._told, None
         waiter, self._taking = self._taking, None
+        if waiter is None:
+            return
         if reason:
-            self._deliver(SnapshotNotTaken(index, reason))
-            if waiter is not None:
-                waiter.set_error(ProposalRefused(f"no snapshot was taken: {reason}"))
+            waiter.set_error(ProposalRefused(f"no snapshot was taken: {reason}"))
         else:
-            self._deliver(SnapshotTaken(index))
-            if waiter is not None:
-                waiter.set_value(index)
+            waiter.set_value(index)
 
     # -- those of a leader
 

@@ -60,7 +60,7 @@ class Node:
         with DataFolder.open(
             "/peer/raft", self.server_id, fs=self.fs, segment_bytes=65536
         ) as folder:
-            if folder.is_fresh:
+            if folder.is_fresh and self.voters:
                 folder.bootstrap(Configuration.of_voters(*self.voters), GoConfigurationCodec())
             async with Raft.open(
                 folder=folder,
@@ -74,9 +74,9 @@ class Node:
 
 
 class Cluster:
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, config: RaftConfig | None = None) -> None:
         self.network = MemoryNetwork(delay_s=0.001)
-        self.config = RaftConfig()
+        self.config = config or RaftConfig()
         ids = IDS[:size]
         self.nodes = {server_id: Node(server_id, ids) for server_id in ids}
 
@@ -93,9 +93,9 @@ class Cluster:
 
 
 @asynccontextmanager
-async def running(size: int = 3) -> AsyncIterator[Cluster]:
+async def running(size: int = 3, config: RaftConfig | None = None) -> AsyncIterator[Cluster]:
     """Run ``size`` voters until the block ends."""
-    cluster = Cluster(size)
+    cluster = Cluster(size, config)
     async with AsyncExitStack() as stack:
         for node in cluster.nodes.values():
             await stack.enter_async_context(node.open(cluster.network, cluster.config))

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 import pytest
 import trio
 import trio.testing
 
+from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.ready import Role, RoleChanged
 from raft_over_libp2p.errors import (
     DurabilityLost,
@@ -13,6 +16,7 @@ from raft_over_libp2p.errors import (
     ProposalRefused,
 )
 from raft_over_libp2p.limits import MAX_ENTRY_DATA_BYTES, MAX_PROPOSALS_QUEUED
+from raft_over_libp2p.types import Index
 from tests.raft.cluster import IDS, Cluster, Node, running, wait_until_equal
 
 
@@ -327,3 +331,93 @@ async def test_rule_9_a_server_takes_part_again_when_its_disk_has_room(autojump_
         await new.raft.apply_many([bytes(60000)] * 8, timeout_s=20)
 
         await wait_until_equal([old], new.fsm.applied)
+
+
+async def fill_and_compact(leader: Node, count: int = 30) -> None:
+    """Have some entries agreed on and kept by a snapshot alone."""
+    await leader.raft.apply_many([b"%d" % number for number in range(count)], timeout_s=5)
+    await leader.raft.snapshot(timeout_s=5)
+
+
+async def test_a_snapshot_lets_the_log_behind_it_go(autojump_clock) -> None:
+    async with running(config=RaftConfig(trailing_logs=0)) as cluster:
+        leader = await cluster.leader()
+
+        await fill_and_compact(leader)
+
+        await leader.raft.apply(b"after", timeout_s=5)
+        core = leader.raft.status().core
+        assert core.snapshot_index < core.first_index
+
+
+async def test_a_server_restarts_from_its_snapshot_and_what_follows(autojump_clock) -> None:
+    cluster = Cluster(1, RaftConfig(trailing_logs=0))
+    node = cluster.nodes[IDS[0]]
+    async with node.open(cluster.network, cluster.config) as raft:
+        await raft.wait_for_leader(timeout_s=10)
+        await raft.apply_many([b"a", b"b"], timeout_s=5)
+        await raft.snapshot(timeout_s=5)
+        await raft.apply(b"c", timeout_s=5)
+
+    async with node.open(cluster.network, cluster.config):
+        await wait_until_equal([node], [b"a", b"b", b"c"])
+
+
+async def test_a_snapshot_with_nothing_new_is_refused(autojump_clock) -> None:
+    async with running(1) as cluster:
+        leader = await cluster.leader()
+        await leader.raft.apply(b"a", timeout_s=5)
+        await leader.raft.snapshot(timeout_s=5)
+
+        with pytest.raises(ProposalRefused, match="nothing new"):
+            await leader.raft.snapshot(timeout_s=5)
+
+
+async def test_an_added_voter_gets_the_log_and_counts(autojump_clock) -> None:
+    cluster = Cluster(2)
+    fresh = Node(IDS[2], ())
+    async with AsyncExitStack() as stack:
+        for node in cluster.nodes.values():
+            await stack.enter_async_context(node.open(cluster.network, cluster.config))
+        await stack.enter_async_context(fresh.open(cluster.network, cluster.config))
+        leader = await cluster.leader()
+        await leader.raft.apply(b"a", timeout_s=5)
+
+        await leader.raft.add_voter(fresh.server_id, timeout_s=5)
+
+        await wait_until_equal([fresh], [b"a"])
+        assert leader.raft.configuration().is_voter(fresh.server_id)
+
+
+async def test_a_removed_leader_steps_down_and_the_others_go_on(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+
+        await leader.raft.remove_server(leader.server_id, timeout_s=5)
+
+        others = cluster.followers(leader)
+        with trio.fail_after(30):
+            while not any(node.raft.is_leader for node in others):
+                await others[0].raft.changed()
+        (new,) = [node for node in others if node.raft.is_leader]
+        await new.raft.apply(b"a", timeout_s=5)
+        assert not leader.raft.is_leader
+
+
+async def test_a_change_on_a_follower_is_refused(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+
+        with pytest.raises(NotLeader):
+            await cluster.followers(leader)[0].raft.remove_server(IDS[0], timeout_s=5)
+
+
+async def test_a_change_with_a_stale_prev_index_is_refused(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        await leader.raft.apply(b"a", timeout_s=5)
+
+        with pytest.raises(ProposalRefused, match="configuration changed since"):
+            await leader.raft.remove_server(
+                cluster.followers(leader)[0].server_id, timeout_s=5, prev_index=Index(7)
+            )
