@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 import trio
 
 from tests.interop.cluster import Launch
-from tests.interop.go_build import build_go_peer, go_command
+from tests.interop.go_build import DEFAULT_RELEASE, build_go_peer, go_command
 from tests.interop.peer_process import PeerOptions, PeerProcess
 
 
@@ -22,15 +23,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(60, func_only=True))
 
 
+@pytest.fixture
+def go_release() -> str:
+    """Name the hashicorp/raft of the Go peers; tests of other releases override it."""
+    return DEFAULT_RELEASE
+
+
 @pytest.fixture(scope="session")
-def go_binary() -> Path:
-    """Build the Go peer; without ``go`` skip, but fail in CI."""
+def go_binaries() -> Callable[[str], Path]:
+    """Build the Go peer of a release; without ``go`` skip, but fail in CI."""
     if go_command() is None:
         reason = "go is not installed: no Go peer to test against"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    return build_go_peer()
+    return cache(build_go_peer)
+
+
+@pytest.fixture
+def go_binary(go_binaries: Callable[[str], Path], go_release: str) -> Path:
+    return go_binaries(go_release)
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
-"""Builds the Go test peer, once for each state of its sources, into ``.cache/go-peers``.
+"""Builds the Go test peers, once for each state of their sources, into ``.cache/go-peers``.
 
-``python -m tests.interop.go_build`` builds and names the binary; ``... update`` is for whoever
-changes a version in ``go.mod``: it brings ``go.mod`` and ``go.sum`` in line.
+There is one for each release of hashicorp/raft: ``go.mod`` is for the one that IPFS Cluster
+ships, ``raft-<release>.mod`` for another. ``python -m tests.interop.go_build`` builds all and
+names the binaries; ``... update`` is for whoever changes a version in a module file: it brings
+the module files and their sums in line.
 """
 
 from __future__ import annotations
@@ -12,14 +14,25 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["GoBuildError", "build_go_peer", "go_command"]
+__all__ = ["DEFAULT_RELEASE", "GoBuildError", "build_go_peer", "go_command"]
+
+DEFAULT_RELEASE: Final = "1.7.3"
+"""Of hashicorp/raft: what IPFS Cluster 1.1.6 ships."""
 
 _PROJECT: Final = Path(__file__).resolve().parents[2]
 _SOURCES: Final = Path(__file__).resolve().parent / "go" / "peer"
 _CACHE: Final = _PROJECT / ".cache" / "go-peers"
+
+_MODULE_FILES: Final = {
+    "1.6.0": "raft-1.6.0.mod",
+    DEFAULT_RELEASE: "go.mod",
+    "1.8.0": "raft-1.8.0.mod",
+}
+_TAGS: Final = {"1.6.0": "raft_1_6"}
 
 _BUILD_TIMEOUT_S: Final = 900
 """About 100 s with empty caches on two cores, most of it libp2p; the rest is for slow networks."""
@@ -35,10 +48,11 @@ def go_command() -> str | None:
     return shutil.which("go")
 
 
-def build_go_peer() -> Path:
-    """Return the binary of the peer, building it when its sources or the Go release changed.
+def build_go_peer(release: str = DEFAULT_RELEASE) -> Path:
+    """Return the peer's binary, building it when its sources or the Go release changed.
 
-    Blocks for as long as a build takes; processes that ask at the same time wait for one build.
+    ``release`` is hashicorp/raft's. Blocks for as long as a build takes; processes that ask at
+    the same time wait for one build.
 
     Raises:
         GoBuildError: no ``go``, or the build failed or ran out of time.
@@ -47,21 +61,25 @@ def build_go_peer() -> Path:
     go = go_command()
     if go is None:
         raise GoBuildError("go is not installed (https://go.dev/dl, 1.26 or later)")
-    binary = _CACHE / _content_hash(go) / "peer"
+    module_file = _MODULE_FILES[release]
+    flags = ["-buildvcs=false", "-trimpath", f"-modfile={module_file}"]
+    flags.append(f"-tags={_TAGS.get(release, '')}")
+    binary = _CACHE / _content_hash(go, module_file, flags) / "peer"
     _CACHE.mkdir(parents=True, exist_ok=True)
     with (_CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not binary.exists():
             unfinished = binary.with_name(f"peer.{os.getpid()}")
-            _run_go(go, "build", "-buildvcs=false", "-trimpath", "-o", str(unfinished), ".")
+            _run_go(go, "build", *flags, "-o", str(unfinished), ".")
             unfinished.rename(binary)
     return binary
 
 
-def _content_hash(go: str) -> str:
+def _content_hash(go: str, module_file: str, flags: Sequence[str]) -> str:
     digest = hashlib.sha256(_run_go(go, "env", "GOVERSION", "GOOS", "GOARCH").encode())
-    sources = [*_SOURCES.glob("*.go"), _SOURCES / "go.mod", _SOURCES / "go.sum"]
-    for path in sorted(sources):
+    digest.update("\n".join(flags).encode())
+    module = _SOURCES / module_file
+    for path in sorted([*_SOURCES.glob("*.go"), module, module.with_suffix(".sum")]):
         text = path.read_bytes()
         digest.update(f"{path.name} {len(text)}\n".encode())
         digest.update(text)
@@ -94,10 +112,12 @@ def _main(arguments: list[str]) -> None:
         go = go_command()
         if go is None:
             raise GoBuildError("go is not installed")
-        _run_go(go, "mod", "tidy", mod="mod")
+        for module_file in _MODULE_FILES.values():
+            _run_go(go, "mod", "tidy", f"-modfile={module_file}", mod="mod")
     elif arguments:
         sys.exit("usage: python -m tests.interop.go_build [update]")
-    sys.stdout.write(f"{build_go_peer()}\n")
+    for release in _MODULE_FILES:
+        sys.stdout.write(f"{release} {build_go_peer(release)}\n")
 
 
 if __name__ == "__main__":

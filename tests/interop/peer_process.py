@@ -10,7 +10,7 @@ import json
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -199,15 +199,20 @@ class PeerProcess:
         leader: bool = False,
         leader_is_not: str = "",
         applied: int = 0,
+        servers: Mapping[ServerID, str] | None = None,
         timeout_s: float = 10.0,
     ) -> PeerStatus:
-        """Return its status as soon as all the conditions given hold together."""
+        """Return its status as soon as all the conditions given hold together.
+
+        ``servers`` are all members of its latest configuration, each with its suffrage.
+        """
         result = await self.ask(
             "wait",
             timeout_s + 5,
             state=state,
             leader=leader or bool(leader_is_not),
             applied=applied,
+            servers=servers,
             timeout_ms=round(timeout_s * 1000),
             **{"not": leader_is_not},
         )

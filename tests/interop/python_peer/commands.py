@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import trio
 from multiaddr import Multiaddr
 
 from keys.peer_id import PeerID
-from pinstate.cid import parse_cid
-from pinstate.pin import Pin
-from pinstate.pin_protobuf import encode_pin
-from raft_over_libp2p.types import Index
+from raft_over_libp2p.core.status import CoreStatus
+from raft_over_libp2p.types import Index, ServerID
+from raft_over_libp2p.types import Server as RaftServer
 from tests.interop.python_peer.bench import bench
 from tests.interop.python_peer.console import Command, CommandFailed
+from tests.interop.python_peer.pins import PinCommands
 from tests.interop.python_peer.server import Server
 
 __all__ = ["commands_of"]
@@ -40,7 +39,7 @@ class _Commands:
             "commit_index": core.commit_index,
             "applied_index": core.applied_index,
             "configuration": [
-                {"id": s.id, "address": s.address, "suffrage": s.suffrage.name.capitalize()}
+                {"id": s.id, "address": s.address, "suffrage": _suffrage(s)}
                 for s in core.configuration.servers
             ],
             "connected": connected,
@@ -53,8 +52,9 @@ class _Commands:
             return await self.status()
         core = self._raft.status().core
         raise CommandFailed(
-            f"still {core.role.value} with leader {core.leader!r} and {core.applied_index} "
-            f"applied after {timeout_ms} ms; {self._raft.status().links}"
+            f"still {core.role.value} with leader {core.leader!r}, {core.applied_index} applied "
+            f"and members {_members(core)} after {timeout_ms} ms; {core.peers}; "
+            f"{self._raft.status().links}"
         )
 
     def _holds(self, conditions: dict[str, object]) -> bool:
@@ -68,6 +68,7 @@ class _Commands:
             )
             and isinstance(applied, int)
             and core.applied_index >= applied
+            and conditions["servers"] in (None, _members(core))
         )
 
     async def apply(self, data: Sequence[str]) -> dict[str, object]:
@@ -82,6 +83,30 @@ class _Commands:
 
     async def verify(self) -> None:
         await self._raft.read_index(timeout_s=_TIMEOUT_S)
+
+    async def transfer(self, peer: str = "") -> dict[str, object]:
+        target = ServerID(peer) if peer else None
+        return {"to": await self._raft.leadership_transfer(target, timeout_s=_TIMEOUT_S)}
+
+    async def add_voter(self, peer: str) -> dict[str, object]:
+        return {"index": await self._raft.add_voter(ServerID(peer), timeout_s=_TIMEOUT_S)}
+
+    async def add_nonvoter(self, peer: str) -> dict[str, object]:
+        return {"index": await self._raft.add_nonvoter(ServerID(peer), timeout_s=_TIMEOUT_S)}
+
+    async def join(self, peer: str) -> dict[str, object]:
+        """As ``add_voter``, but with a vote only when it has caught up; Go has none such."""
+        return {"index": await self._raft.join(ServerID(peer), timeout_s=_TIMEOUT_S)}
+
+    async def demote(self, peer: str) -> dict[str, object]:
+        return {"index": await self._raft.demote_voter(ServerID(peer), timeout_s=_TIMEOUT_S)}
+
+    async def remove(self, peer: str) -> dict[str, object]:
+        return {"index": await self._raft.remove_server(ServerID(peer), timeout_s=_TIMEOUT_S)}
+
+    async def snapshot(self) -> dict[str, object]:
+        index = await self._raft.snapshot(timeout_s=_TIMEOUT_S)
+        return {"index": index}
 
     async def dump(self, first: int, last: int) -> dict[str, object]:
         log = self._server.log
@@ -112,12 +137,19 @@ class _Commands:
                 {"index": entry.index, "term": entry.term, "data": entry.data.hex()}
                 for entry in recorder.entries
             ],
+            "restored": recorder.restored,
         }
 
     async def connect(self, peer: str, address: str) -> None:
         await self._server.swarm.connect(
             PeerID.parse(peer), [Multiaddr(address)], timeout_s=_TIMEOUT_S
         )
+
+    async def block(self, peer: str) -> None:
+        await self._server.gate.block(ServerID(peer))
+
+    async def unblock(self, peer: str) -> None:
+        self._server.gate.unblock(ServerID(peer))
 
     async def bench(
         self,
@@ -134,46 +166,20 @@ class _Commands:
             in_flight=in_flight,
         )
 
-    async def log_pin(self, pin: dict[str, Any]) -> None:
-        if self._server.consensus is None:
-            raise CommandFailed("mode raft has no pins")
-        await self._server.consensus.log_pin(_pin(pin))
 
-    async def log_unpin(self, pin: dict[str, Any]) -> None:
-        if self._server.consensus is None:
-            raise CommandFailed("mode raft has no pins")
-        await self._server.consensus.log_unpin(_pin(pin))
-
-    async def pinset(self) -> dict[str, object]:
-        if self._server.consensus is None:
-            raise CommandFailed("mode raft has no pins")
-        pins = self._server.consensus.state().list()
-        return {
-            "pins": [
-                {"cid": pin.cid_text, "stored": encode_pin(pin).hex(), "pin": {"name": pin.name}}
-                for pin in pins
-            ]
-        }
+def _suffrage(server: RaftServer) -> str:
+    return server.suffrage.name.capitalize()
 
 
-def _pin(fields: dict[str, Any]) -> Pin:
-    """Return the pin of IPFS Cluster's JSON, of which the tests use these fields."""
-    return Pin.of(
-        parse_cid(fields["cid"]),
-        name=fields.get("name", ""),
-        replication_factor_min=fields.get("replication_factor_min", 0),
-        replication_factor_max=fields.get("replication_factor_max", 0),
-        metadata=fields.get("metadata"),
-        timestamp=_unix_ns(fields.get("timestamp")),
-        expire_at=_unix_ns(fields.get("expire_at")),
-    )
-
-
-def _unix_ns(text: str | None) -> int | None:
-    return None if text is None else int(datetime.fromisoformat(text).timestamp()) * 10**9
+def _members(core: CoreStatus) -> dict[str, str]:
+    return {server.id: _suffrage(server) for server in core.configuration.servers}
 
 
 def commands_of(server: Server) -> dict[str, Command]:
-    commands = _Commands(server)
-    names = [name for name in vars(_Commands) if not name.startswith("_")]
-    return {name: getattr(commands, name) for name in names}
+    commands = (_Commands(server), PinCommands(server))
+    return {
+        name: getattr(group, name)
+        for group in commands
+        for name in vars(type(group))
+        if not name.startswith("_")
+    }

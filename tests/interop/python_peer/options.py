@@ -30,6 +30,7 @@ class Options:
     bootstrap: bool
     log: str
     raft: RaftConfig
+    network_timeout_s: float
     leader_timeout_s: float
     commit_retries: int
 
@@ -59,6 +60,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
         flag = "--" + name.replace("_", "-")
         parser.add_argument(flag, dest=name, type=int, default=getattr(defaults, name))
     parser.add_argument("--pre-vote-disabled", type=_parse_bool, default=False)
+    parser.add_argument("--network-timeout", type=parse_duration, default=10.0)
     parser.add_argument("--wait-for-leader-timeout", type=parse_duration, default=15.0)
     parser.add_argument("--commit-retries", type=int, default=1, help="retries, as Go counts them")
     values = parser.parse_args(arguments)
@@ -76,6 +78,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
             pre_vote_disabled=values.pre_vote_disabled,
             **{name: getattr(values, name) for name in (*_TIMERS, *_NUMBERS)},
         ),
+        network_timeout_s=values.network_timeout,
         leader_timeout_s=values.wait_for_leader_timeout,
         commit_retries=values.commit_retries + 1,
     )
@@ -86,8 +89,10 @@ _TIMERS = (
     "election_timeout_s",
     "leader_lease_timeout_s",
     "commit_timeout_s",
+    "snapshot_interval_s",
+    "join_timeout_s",
 )
-_NUMBERS = ("max_append_entries",)
+_NUMBERS = ("max_append_entries", "snapshot_threshold", "trailing_logs")
 
 
 def _parse_bool(text: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from libp2p.peer.id import ID
 
 from keys.peer_id import PeerID
+from node.address_book import AddressBook
 from node.consensus import Consensus
 from node.consensus_config import ConsensusConfig
 from node.rpc.client import RpcClient
@@ -17,6 +18,7 @@ from node.rpc.services import consensus_methods
 from node.rpc.wire import PROTOCOL_ID
 from node.swarm.host import PeerSwarm, open_swarm
 from node.swarm.stream_host import SwarmStreams
+from node.swarm_addresses import SwarmAddresses
 from raft_over_libp2p.errors import invariant
 from raft_over_libp2p.raft import Raft
 from raft_over_libp2p.storage.data_folder import DataFolder
@@ -24,6 +26,7 @@ from raft_over_libp2p.storage.log_store import SegmentedLog
 from raft_over_libp2p.transport.libp2p_transport import Libp2pTransport
 from raft_over_libp2p.transport.timing import TransportTiming
 from raft_over_libp2p.wire.configuration import GoConfigurationCodec
+from tests.interop.python_peer.gate import Gate
 from tests.interop.python_peer.options import Options
 from tests.interop.python_peer.recorder import Recorder
 
@@ -33,6 +36,7 @@ __all__ = ["Server", "open_server"]
 @dataclass(frozen=True, slots=True)
 class Server:
     swarm: PeerSwarm
+    gate: Gate
     raft: Raft
     recorder: Recorder | None
     """What was applied, in mode ``raft``."""
@@ -56,13 +60,14 @@ async def open_server(options: Options) -> AsyncIterator[Server]:
             if address is not None:
                 swarm.book.add(ID.from_base58(peer), [address])
         start = _open_component if options.mode == "cluster" else _open_raft
-        async with start(options, swarm) as server:
+        async with start(options, swarm, Gate(swarm)) as server:
             yield server
 
 
 @asynccontextmanager
-async def _open_raft(options: Options, swarm: PeerSwarm) -> AsyncIterator[Server]:
-    transport = Libp2pTransport(swarm.host, TransportTiming.of(options.raft), dial=swarm.dial)
+async def _open_raft(options: Options, swarm: PeerSwarm, gate: Gate) -> AsyncIterator[Server]:
+    timing = TransportTiming.of(options.raft, network_timeout_s=options.network_timeout_s)
+    transport = Libp2pTransport(swarm.host, timing, dial=gate.dial)
     recorder = Recorder(keep=options.record)
     with DataFolder.open(options.data_folder, transport.server_id) as folder:
         if options.bootstrap and folder.is_fresh:
@@ -70,27 +75,37 @@ async def _open_raft(options: Options, swarm: PeerSwarm) -> AsyncIterator[Server
         async with Raft.open(
             folder=folder, transport=transport, fsm=recorder, config=options.raft
         ) as raft:
-            yield Server(swarm, raft, recorder, None)
+            yield Server(swarm, gate, raft, recorder, None)
 
 
 @asynccontextmanager
-async def _open_component(options: Options, swarm: PeerSwarm) -> AsyncIterator[Server]:
+async def _open_component(options: Options, swarm: PeerSwarm, gate: Gate) -> AsyncIterator[Server]:
     config = ConsensusConfig(
         raft=options.raft,
         leader_timeout_s=options.leader_timeout_s,
+        network_timeout_s=options.network_timeout_s,
         commit_retries=options.commit_retries,
     )
     async with Consensus.open(
-        [PeerID.parse(peer) for peer in options.peers],
+        [PeerID.parse(peer) for peer in options.peers] if options.bootstrap else None,
         swarm.host,
         options.data_folder,
         config=config,
-        dial=swarm.dial,
+        dial=gate.dial,
+        addresses=_addresses(options, swarm),
     ) as consensus:
-        streams = SwarmStreams(swarm.host, swarm.dial)
+        streams = SwarmStreams(swarm.host, gate.dial)
         streams.serve(PROTOCOL_ID, RpcServer(consensus_methods(consensus)).handle)
         consensus.set_client(RpcClient(streams))
         oplog = consensus._oplog
         invariant(oplog is not None, "an open component has a log")
         if oplog is not None:
-            yield Server(swarm, oplog.raft, None, consensus)
+            yield Server(swarm, gate, oplog.raft, None, consensus)
+
+
+def _addresses(options: Options, swarm: PeerSwarm) -> SwarmAddresses:
+    full = [f"{at}/p2p/{peer}" for peer, at in options.peers.items() if at is not None]
+    peerstore = options.data_folder.parent / "peerstore"
+    addresses = SwarmAddresses(swarm, AddressBook.of(full, source="--peers"), peerstore)
+    addresses.own = tuple(str(address) for address in swarm.listen_addrs)
+    return addresses

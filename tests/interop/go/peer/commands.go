@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
@@ -24,6 +26,7 @@ var commands = map[string]command{
 	"demote":       with(demote),
 	"remove":       with(remove),
 	"snapshot":     with(snapshot),
+	"lose_answers": with(loseAnswers),
 	"dump":         with(dump),
 	"state":        state,
 	"connect":      with(connect),
@@ -32,6 +35,9 @@ var commands = map[string]command{
 	"bench":        with(bench),
 	"log_pin":      with(logPin),
 	"log_unpin":    with(logUnpin),
+	"rollback":     with(rollback),
+	"add_peer":     with(addPeer),
+	"rm_peer":      with(rmPeer),
 	"pinset":       pinset,
 	"cluster_id":   with(clusterID),
 }
@@ -69,9 +75,13 @@ func status(p *peerNode, _ []byte) (any, error) {
 	for _, id := range p.host.Network().Peers() {
 		connected = append(connected, id.String())
 	}
+	term, err := currentTerm(p.raft)
+	if err != nil {
+		return nil, err
+	}
 	_, leader := p.raft.LeaderWithID()
 	return map[string]any{
-		"state": p.raft.State().String(), "term": p.raft.CurrentTerm(), "leader": leader,
+		"state": p.raft.State().String(), "term": term, "leader": leader,
 		"last_index": p.raft.LastIndex(), "commit_index": p.raft.CommitIndex(),
 		"applied_index": p.raft.AppliedIndex(), "configuration": servers, "connected": connected,
 	}, nil
@@ -83,13 +93,26 @@ type waitArgs struct {
 	Not          string `json:"not"`     // with leader: other than this
 	AppliedIndex uint64 `json:"applied"` // until it has applied this
 	TimeoutMs    int    `json:"timeout_ms"`
+
+	Servers map[string]string `json:"servers"` // until these are the members, each with its suffrage
 }
 
 func (a waitArgs) done(p *peerNode) bool {
 	_, leader := p.raft.LeaderWithID()
 	return (a.State == "" || p.raft.State().String() == a.State) &&
 		(!a.Leader || (leader != "" && string(leader) != a.Not)) &&
-		p.raft.AppliedIndex() >= a.AppliedIndex
+		p.raft.AppliedIndex() >= a.AppliedIndex &&
+		(a.Servers == nil || maps.Equal(a.Servers, members(p)))
+}
+
+func members(p *peerNode) map[string]string {
+	servers := map[string]string{}
+	if future := p.raft.GetConfiguration(); future.Error() == nil {
+		for _, s := range future.Configuration().Servers {
+			servers[string(s.ID)] = s.Suffrage.String()
+		}
+	}
+	return servers
 }
 
 // wait answers with the status as soon as all its conditions hold together.
@@ -98,8 +121,8 @@ func wait(p *peerNode, args waitArgs) (any, error) {
 	for !args.done(p) {
 		if time.Now().After(deadline) {
 			_, leader := p.raft.LeaderWithID()
-			return nil, fmt.Errorf("still %s with leader %q and %d applied after %d ms",
-				p.raft.State(), leader, p.raft.AppliedIndex(), args.TimeoutMs)
+			return nil, fmt.Errorf("still %s with leader %q, %d applied and members %v after %d ms",
+				p.raft.State(), leader, p.raft.AppliedIndex(), members(p), args.TimeoutMs)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -176,6 +199,19 @@ func snapshot(p *peerNode, _ nothing) (any, error) {
 		return nil, err
 	}
 	return map[string]any{"id": meta.ID, "index": meta.Index, "term": meta.Term, "size": meta.Size}, reader.Close()
+}
+
+type loseAnswersArgs struct {
+	Lost bool `json:"lost"`
+}
+
+// loseAnswers starts or stops losing the answers to InstallSnapshot.
+func loseAnswers(p *peerNode, args loseAnswersArgs) (any, error) {
+	if p.tap == nil {
+		return nil, errors.New("mode cluster has no tap")
+	}
+	p.tap.losingSnapshots.Store(args.Lost)
+	return nothing{}, nil
 }
 
 type connectArgs struct {

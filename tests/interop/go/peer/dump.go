@@ -81,5 +81,5 @@ func state(p *peerNode, _ []byte) (any, error) {
 	if entries == nil {
 		entries = []appliedEntry{}
 	}
-	return map[string]any{"count": count, "applied": entries}, nil
+	return map[string]any{"count": count, "applied": entries, "restored": p.recorder.restores()}, nil
 }

@@ -21,6 +21,7 @@ type peerNode struct {
 	raft     *hraft.Raft
 	logs     hraft.LogStore
 	recorder *recorder         // mode raft, else nil
+	tap      *tap              // mode raft, else nil
 	cluster  *clusterComponent // mode cluster, else nil
 	close    func() error
 }

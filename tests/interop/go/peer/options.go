@@ -62,7 +62,7 @@ func parseOptions(args []string) (*options, error) {
 	f.Uint64Var(&o.raft.SnapshotThreshold, "snapshot-threshold", o.raft.SnapshotThreshold, "")
 	f.Uint64Var(&o.raft.TrailingLogs, "trailing-logs", o.raft.TrailingLogs, "")
 	f.IntVar(&o.raft.MaxAppendEntries, "max-append-entries", o.raft.MaxAppendEntries, "")
-	f.BoolVar(&o.raft.PreVoteDisabled, "pre-vote-disabled", false, "")
+	addVersionFlags(f, o.raft)
 	f.DurationVar(&o.waitForLeader, "wait-for-leader-timeout", 15*time.Second, "")
 	f.IntVar(&o.commitRetries, "commit-retries", 1, "")
 	f.DurationVar(&o.commitRetryDelay, "commit-retry-delay", 200*time.Millisecond, "")

@@ -7,6 +7,10 @@ import (
 	"time"
 
 	"github.com/ipfs-cluster/ipfs-cluster/api"
+	clusterraft "github.com/ipfs-cluster/ipfs-cluster/consensus/raft"
+	"github.com/ipfs-cluster/ipfs-cluster/state/dsstate"
+	"github.com/ipfs/go-datastore"
+	dssync "github.com/ipfs/go-datastore/sync"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -40,6 +44,60 @@ func logUnpin(p *peerNode, args pinArgs) (any, error) {
 	return commit(p, args, func(ctx context.Context, pin api.Pin) error {
 		return p.cluster.consensus.LogUnpin(ctx, pin)
 	})
+}
+
+type rollbackArgs struct {
+	Pins []json.RawMessage `json:"pins"`
+}
+
+// rollback has the component commit a state of these pins, as its Rollback does: one entry that
+// every peer takes in.
+func rollback(p *peerNode, args rollbackArgs) (any, error) {
+	if p.cluster == nil {
+		return nil, errNotCluster
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	defer cancel()
+	store := dssync.MutexWrap(datastore.NewMapDatastore())
+	wanted, err := dsstate.New(ctx, store, clusterraft.DefaultDatastoreNamespace, dsstate.DefaultHandle())
+	if err != nil {
+		return nil, err
+	}
+	for _, fields := range args.Pins {
+		pin, err := pinArgs{fields}.pin()
+		if err != nil {
+			return nil, err
+		}
+		if err := wanted.Add(ctx, pin); err != nil {
+			return nil, err
+		}
+	}
+	return nothing{}, p.cluster.consensus.Rollback(wanted)
+}
+
+func addPeer(p *peerNode, s serverID) (any, error) {
+	return changePeers(p, s, func(ctx context.Context, id peer.ID) error {
+		return p.cluster.consensus.AddPeer(ctx, id)
+	})
+}
+
+func rmPeer(p *peerNode, s serverID) (any, error) {
+	return changePeers(p, s, func(ctx context.Context, id peer.ID) error {
+		return p.cluster.consensus.RmPeer(ctx, id)
+	})
+}
+
+func changePeers(p *peerNode, s serverID, do func(context.Context, peer.ID) error) (any, error) {
+	if p.cluster == nil {
+		return nil, errNotCluster
+	}
+	id, err := peer.Decode(s.Peer)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	defer cancel()
+	return nothing{}, do(ctx, id)
 }
 
 func commit(p *peerNode, args pinArgs, do func(context.Context, api.Pin) error) (any, error) {

@@ -36,6 +36,7 @@ func (p *peerNode) startRaft(o *options) error {
 	if err != nil {
 		return err
 	}
+	p.tap = newTap(transport)
 	p.recorder = &recorder{keep: o.record}
 	if o.bootstrap {
 		err := hraft.BootstrapCluster(o.raft, s.logs, s.stable, s.snapshots, transport, voters(ids(o.peers)))
@@ -44,7 +45,7 @@ func (p *peerNode) startRaft(o *options) error {
 		}
 	}
 	p.logs = s.logs
-	p.raft, err = hraft.NewRaft(o.raft, p.recorder, s.logs, s.stable, s.snapshots, transport)
+	p.raft, err = hraft.NewRaft(o.raft, p.recorder, s.logs, s.stable, s.snapshots, p.tap)
 	p.close = func() error {
 		return errors.Join(p.raft.Shutdown().Error(), s.close(), p.host.Close())
 	}

@@ -19,6 +19,8 @@ type recorder struct {
 	keep    bool // otherwise commands are only counted
 	count   uint64
 	entries []appliedEntry // only ever appended to, or replaced as a whole
+
+	restored []uint64 // the last index of each snapshot restored, oldest first
 }
 
 type appliedEntry struct {
@@ -43,6 +45,12 @@ func (r *recorder) list() (uint64, []appliedEntry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.count, r.entries[:len(r.entries):len(r.entries)]
+}
+
+func (r *recorder) restores() []uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]uint64{}, r.restored...)
 }
 
 func (r *recorder) Snapshot() (hraft.FSMSnapshot, error) {
@@ -73,6 +81,11 @@ func (r *recorder) Restore(reader io.ReadCloser) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.entries, r.count = entries, uint64(len(entries))
+	last := uint64(0)
+	if len(entries) > 0 {
+		last = entries[len(entries)-1].Index
+	}
+	r.restored = append(r.restored, last)
 	return nil
 }
 
