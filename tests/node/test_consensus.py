@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from contextlib import AsyncExitStack
 
 import pytest
 import trio
 
-from keys.identity import Identity
-from keys.peer_id import PeerID
 from node.consensus import Consensus, first_configuration
 from node.consensus_config import ConsensusConfig
-from node.rpc.client import RpcClient
-from node.rpc.server import RpcServer
-from node.rpc.services import consensus_methods
-from node.rpc.wire import PROTOCOL_ID
-from pinstate.cid import raw_sha256_cid
-from pinstate.pin import Pin
 from raft_over_libp2p.errors import (
     LocalProtocolError,
     NoLeader,
@@ -29,73 +18,7 @@ from raft_over_libp2p.errors import (
     OutcomeUnknown,
     ProposalRefused,
 )
-from raft_over_libp2p.testing.fake_filesystem import FakeFileSystem
-from raft_over_libp2p.transport.memory import MemoryNetwork
-from raft_over_libp2p.types import ServerID
-from tests.node.memory_streams import MemorySwarm
-
-PEERS = [Identity.from_seed(bytes([n]) * 32).peer_id for n in (1, 2, 3)]
-
-
-def pin(text: str) -> Pin:
-    return Pin(cid=raw_sha256_cid(text.encode()))
-
-
-@dataclass
-class World:
-    network: MemoryNetwork
-    swarm: MemorySwarm
-    disks: dict[PeerID, FakeFileSystem]
-    peers: dict[PeerID, Consensus]
-
-    @asynccontextmanager
-    async def peer(self, peer: PeerID, **knobs: object) -> AsyncIterator[Consensus]:
-        async with Consensus.open_on(
-            self.network.transport(ServerID(str(peer))),
-            PEERS,
-            peer,
-            PurePosixPath("/peer/raft"),
-            config=ConsensusConfig(**knobs),
-            fs=self.disks[peer],
-            sync_inline=True,
-        ) as consensus:
-            host = self.swarm.host(peer)
-            consensus.set_client(RpcClient(host))
-            host.serve(PROTOCOL_ID, RpcServer(consensus_methods(consensus)).handle)
-            self.peers[peer] = consensus
-            yield consensus
-
-    def cut_off(self, peer: PeerID) -> None:
-        self.network.isolate(ServerID(str(peer)))
-        self.swarm.down.add(peer)
-
-    @property
-    def leader(self) -> Consensus:
-        return self.peers[self.peers[PEERS[0]].leader()]
-
-    @property
-    def followers(self) -> list[Consensus]:
-        return [peer for peer in self.peers.values() if peer is not self.leader]
-
-
-@asynccontextmanager
-async def a_world() -> AsyncIterator[World]:
-    disks = {peer: FakeFileSystem() for peer in PEERS}
-    for disk in disks.values():
-        disk.mkdir("/peer")
-    async with trio.open_nursery() as nursery:
-        yield World(MemoryNetwork(delay_s=0.001), MemorySwarm(nursery), disks, {})
-
-
-@asynccontextmanager
-async def three_peers() -> AsyncIterator[World]:
-    """Three peers that are ready."""
-    async with a_world() as world, AsyncExitStack() as stack:
-        for peer in PEERS:
-            await stack.enter_async_context(world.peer(peer))
-        for consensus in world.peers.values():
-            await consensus.ready(timeout_s=30)
-        yield world
+from tests.node.world import PEERS, a_world, pin, three_peers
 
 
 async def leaderless(peer: Consensus) -> None:
