@@ -48,6 +48,7 @@ class Progress:
         "retry_at",
         "snapshot_acknowledged",
         "snapshot_floor",
+        "snapshot_in_doubt",
         "snapshot_pinned",
         "storage_reject",
     )
@@ -86,7 +87,9 @@ class Progress:
         self.snapshot_acknowledged = NO_INDEX
         """Newest snapshot it acknowledged in this term."""
         self.snapshot_floor = NO_INDEX
-        """The next snapshot sent to it has a larger index."""
+        """Only a snapshot with a larger index is of use to it."""
+        self.snapshot_in_doubt = NO_INDEX
+        """Newest snapshot of which it is not known whether it came."""
         self.owes_round_trip = False
         """It may still take in a snapshot: no entries before it answered an empty append."""
         self.storage_reject: Index | None = None

@@ -21,8 +21,8 @@ The contract, in the order of the fields:
    background, and a state is prepared from it; then ``SnapshotStored`` or
    ``SnapshotNotStored`` is handed in. One at a time.
 7. ``drop_snapshot``: what came with each call is not wanted: forget the spooled bytes and the
-   prepared state, and remove the snapshot from the store if it is there already. A ``Reply``
-   to a call means the same unless its snapshot was adopted.
+   prepared state. A snapshot that is in the store already may stay there: what it covers is
+   agreed on. A ``Reply`` to a call means the same, unless its snapshot was adopted.
 8. ``read_states`` and ``observations`` are told to whoever waits for them.
 """
 

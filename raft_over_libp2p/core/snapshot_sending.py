@@ -1,18 +1,18 @@
 """How a leader sends a snapshot to a peer (Raft §7; mixed-cluster rules 4, 12, 15 and 17).
 
-A peer in mode SNAPSHOT needs one with an index above its ``snapshot_floor``. If there is none,
-one is taken; if nothing above the floor is committed yet, no-ops are appended.
-
-What the floor is for. A Go follower obeys whatever InstallSnapshot reaches it, also one that it
-has overtaken: its state and its configuration go back. And it never accepts a previous entry at
-a snapshot that lies inside a stale tail of its log. So:
+A peer in mode SNAPSHOT gets the newest one, but two weaknesses of a Go follower may ask for a
+newer one still, which is then taken first. It obeys whatever InstallSnapshot reaches it, also
+one that it has overtaken: its state and its configuration go back. And it never accepts a
+previous entry at a snapshot that lies inside a stale tail of its log. So:
 
 - Outcome unknown (rule 4): the transport resets the stream, so that the peer gets the snapshot
   whole by then or never. The next thing sent is an empty append, whose answer shows that the
   peer's main loop is past it; no entry goes out before. Should that answer ask for a snapshot
-  again, the next one has a larger index: the floor is the index of the one in doubt.
+  again, the next one has a larger index, or the same if nothing newer is agreed on: then there
+  is nothing that the peer could lose, and perhaps nothing is agreed on without the peer.
 - Refused at the index of a snapshot it acknowledged, or twice for its storage at one place
-  (rule 15): the floor is the peer's last index, so the snapshot covers its stale tail.
+  (rule 15): the next one covers more than the peer's last entry. No-ops are appended until
+  something beyond that is agreed on.
 """
 
 from __future__ import annotations
@@ -55,12 +55,20 @@ def send_snapshot(server: Server, leadership: Leadership, peer: Progress) -> Non
     if peer.is_installing or peer.is_leaving or peer.is_silent:
         return  # to a silent peer it would be lost, and the next must be a newer one
     newest = server.snapshotting.newest
-    if newest is None or newest.index <= peer.snapshot_floor:
+    if newest is None or not _is_of_use(server, peer, newest.index):
         if server.log.last_index <= peer.snapshot_floor:
             _append_no_ops(server, leadership, peer.snapshot_floor)
-        server.snapshotting.want_beyond(server, peer.snapshot_floor)
+        needed = max(peer.snapshot_floor, peer.snapshot_in_doubt)
+        server.snapshotting.want_beyond(server, needed)
     elif _leaves_a_quorum(leadership, peer):
         _send(server, peer, newest)
+
+
+def _is_of_use(server: Server, peer: Progress, index: Index) -> bool:
+    """Tell whether a snapshot at ``index`` may be sent to ``peer``, and helps it."""
+    in_doubt = peer.snapshot_in_doubt
+    is_harmless = index > in_doubt or index == in_doubt >= server.commit_index
+    return index > peer.snapshot_floor and is_harmless
 
 
 def _append_no_ops(server: Server, leadership: Leadership, floor: Index) -> None:
@@ -122,6 +130,6 @@ def on_snapshot_failure(server: Server, call: SnapshotCall, reason: str) -> None
     peer.is_installing = False
     peer.back_off(server.now, reason)
     peer.is_unreachable = True
-    peer.snapshot_floor = max(peer.snapshot_floor, call.index)
+    peer.snapshot_in_doubt = max(peer.snapshot_in_doubt, call.index)
     peer.owes_round_trip = True
     peer.next_index = Index(max(call.index, peer.match_index) + 1)

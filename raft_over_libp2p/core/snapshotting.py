@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from raft_over_libp2p.core.ready import Ready, SnapshotMeta
-from raft_over_libp2p.errors import LocalProtocolError, invariant
+from raft_over_libp2p.errors import invariant
 from raft_over_libp2p.types import Index
 
 if TYPE_CHECKING:
@@ -72,21 +72,24 @@ class Snapshotting:
     def on_taken(self, server: Server, index: Index) -> None:
         """Go on from a durable snapshot: entries behind it may go."""
         meta = self._end(index)
-        if index > server.log.snapshot_index:
+        if meta is not None and index > server.log.snapshot_index:
             self.newest = meta
             server.log.cover(meta.index, meta.term)
             compact(server)
 
     def on_not_taken(self, server: Server, index: Index, reason: str) -> None:
         """Go on without it: the next is looked for in its time."""
-        self._end(index)
+        if self._end(index) is None:
+            return
         self._failed_until = self.check_at
         server.alarm(None, f"no snapshot could be taken at entry {index}: {reason}")
 
-    def _end(self, index: Index) -> SnapshotMeta:
-        meta, self._taking = self._taking, None
+    def _end(self, index: Index) -> SnapshotMeta | None:
+        """Return what was asked for at ``index``; None if a machine before this one asked for it."""
+        meta = self._taking
         if meta is None or meta.index != index:
-            raise LocalProtocolError(f"no snapshot at entry {index} was asked for")
+            return None
+        self._taking = None
         return meta
 
 

@@ -33,16 +33,16 @@ def _standing(server: Server, peer: ServerID, last_term: Term, last_index: Index
     """Return how ``peer`` is judged (mixed-cluster rule 14).
 
     Votes do not consult the voter's configuration (thesis 4.1): ours may be the older one.
-    So a server we do not know counts as a voter if its log is strictly newer than ours,
-    which a removed server's never is against a holder of its removal.
+    So a server we do not know, or know as a nonvoter, counts as a voter if its log is strictly
+    newer than ours, which a removed server's never is against a holder of its removal.
     """
     if server.membership.is_voter(peer):
         return _Standing.VOTER
-    if server.membership.has(peer):
-        return _Standing.NONVOTER
     is_newer = (last_term, last_index) > (server.log.last_term, server.log.last_index)
     is_quiet = server.quiet_s() >= _QUIET_TIMEOUTS * server.config.election_timeout_s
-    return _Standing.VOTER if is_newer and (is_quiet or server.is_blank) else _Standing.STRANGER
+    if is_newer and (is_quiet or server.is_blank):
+        return _Standing.VOTER
+    return _Standing.NONVOTER if server.membership.has(peer) else _Standing.STRANGER
 
 
 def _is_loyal(server: Server, peer: ServerID) -> bool:

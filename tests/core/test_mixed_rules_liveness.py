@@ -60,6 +60,19 @@ class TestRule14CandidatesWeDoNotKnow:
         assert not response.granted
         assert solo.term == before
 
+    def test_a_nonvoter_here_that_was_promoted_since_can_win(self) -> None:
+        """Thesis 4.1: votes do not consult the voter's configuration, which may be the older one."""
+        solo = Solo("a", "b", nonvoters=["n"])
+        solo.wait(2.1)
+        assert solo.answered("n", prevote_request(9, (2, 1))).granted
+        assert solo.answered("n", vote_request(9, (2, 1))).granted
+
+    def test_a_nonvoter_whose_log_is_no_newer_cannot(self) -> None:
+        solo = Solo("a", "b", nonvoters=["n"])
+        solo.wait(2.1)
+        assert not solo.answered("n", prevote_request(9, (1, 1))).granted
+        assert not solo.answered("n", vote_request(9, (1, 1))).granted
+
     def test_a_shouting_stranger_moves_no_term(self) -> None:
         """Rule 14: else refused, term unmoved."""
         solo = Solo("a", "b", "c")
