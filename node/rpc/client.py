@@ -6,7 +6,13 @@ import trio
 
 from keys.peer_id import PeerID
 from node.rpc.limits import MAX_CONCURRENT_CALLS_OUT, MAX_RPC_READ_BYTES
-from node.rpc.streams import Stream, StreamClosed, StreamHost, StreamUnavailable
+from node.rpc.streams import (
+    ProtocolNotServed,
+    Stream,
+    StreamClosed,
+    StreamHost,
+    StreamUnavailable,
+)
 from node.rpc.wire import (
     PROTOCOL_ID,
     ErrorType,
@@ -88,7 +94,7 @@ class RpcClient:
         argument: bytes,
         deadline: float,
     ) -> bytes:
-        """Send the request and read the answer; a stream once used never says "not sent"."""
+        """Send the request and read the answer; a stream once used says "not sent" only if refused."""
         is_answered = False
         try:
             with trio.CancelScope(deadline=deadline):
@@ -96,6 +102,8 @@ class RpcClient:
                 reply = await self._read_answer(stream)
                 is_answered = True
                 return reply
+        except ProtocolNotServed as error:
+            raise CallNotSent(f"{peer} is not reached: {error}") from error
         except (StreamClosed, RemoteProtocolError) as error:
             raise CallOutcomeUnknown(f"{peer} did not answer {service_id}: {error}") from error
         except RemoteError:

@@ -7,7 +7,14 @@ from typing import Protocol, TypeAlias
 
 from keys.peer_id import PeerID
 
-__all__ = ["Stream", "StreamClosed", "StreamHandler", "StreamHost", "StreamUnavailable"]
+__all__ = [
+    "ProtocolNotServed",
+    "Stream",
+    "StreamClosed",
+    "StreamHandler",
+    "StreamHost",
+    "StreamUnavailable",
+]
 
 
 class StreamUnavailable(Exception):
@@ -18,13 +25,18 @@ class StreamClosed(Exception):
     """The stream ended or was reset before what was expected of it."""
 
 
+class ProtocolNotServed(StreamClosed):
+    """The other side does not serve the protocol: nothing that was written was acted on."""
+
+
 class Stream(Protocol):
-    """One libp2p stream on which the protocol is agreed already."""
+    """One libp2p stream; whether the other side serves its protocol may show only in ``read``."""
 
     async def read(self, max_bytes: int) -> bytes:
         """Return 1 to ``max_bytes`` bytes; cancelling it loses none.
 
         Raises:
+            ProtocolNotServed: the first bytes of the other side say so.
             StreamClosed: the other side sends no more, or is gone.
 
         """

@@ -25,6 +25,7 @@ from multiaddr import Multiaddr
 from keys.cluster_secret import ClusterSecret
 from keys.identity import Identity
 from keys.peer_id import PeerID
+from node.swarm.accepting import BareProtocols
 from node.swarm.announcing import AnnouncingHost
 from node.swarm.dialing import AddressBook, DialFailed, Dialler
 from node.swarm.muxer import YamuxMuxer
@@ -211,9 +212,11 @@ def _new_host(
     if not isinstance(swarm, Swarm):
         raise TypeError(f"py-libp2p made a {type(swarm).__name__}, not a Swarm")
     # The registered class is ignored for yamux (trap 12): the negotiator itself is replaced.
-    swarm.upgrader.muxer_multistream = YamuxMuxer()
+    bare = BareProtocols()
+    swarm.upgrader.muxer_multistream = YamuxMuxer(bare)
     host = AnnouncingHost(
         swarm,
+        bare,
         announce_addrs=announce_multiaddrs,
         disable_identify_address_discovery=True,
     )

@@ -33,6 +33,7 @@ from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from multiaddr import Multiaddr
 
 from node.swarm import limits
+from node.swarm.accepting import BareProtocols
 from node.swarm.yamux_stream import YamuxStream
 
 __all__ = ["YAMUX_PROTOCOL", "YamuxConnection", "YamuxMuxer"]
@@ -58,9 +59,15 @@ class YamuxConnection(IMuxedConn):
 
     is_write_cancel_safe = True
     """Tells ``raft_over_libp2p.transport.streams`` that a write may be cancelled."""
+    has_lazy_streams = True
+    """Tells it that a stream opens without waiting, and that its streams have ``prepend``."""
 
-    def __init__(self, conn: ISecureConn, peer_id: ID) -> None:
+    def __init__(
+        self, conn: ISecureConn, peer_id: ID, bare_protocols: BareProtocols | None = None
+    ) -> None:
         """Multiplex ``conn``, at whose other end is ``peer_id``."""
+        self._bare_protocols = bare_protocols
+        self._nursery: trio.Nursery | None = None
         self.peer_id = peer_id
         self.secured_conn = conn
         self.event_started = trio.Event()
@@ -105,6 +112,7 @@ class YamuxConnection(IMuxedConn):
         self._last_heard = trio.current_time()
         with self._scope:
             async with trio.open_nursery() as nursery:
+                self._nursery = nursery
                 nursery.start_soon(self._until_it_fails, self._write_all)
                 nursery.start_soon(self._until_it_fails, self._watch)
                 self.event_started.set()
@@ -331,14 +339,33 @@ class YamuxConnection(IMuxedConn):
             self.send_reset(stream_id)
             return None
         stream = self._new_stream(stream_id)
+        self._send_window_update(stream_id, 0, _ACK)
+        if self._bare_protocols is None or self._nursery is None:
+            self._offer(stream)
+        else:
+            self._nursery.start_soon(self._serve, stream, self._bare_protocols)
+        return None if stream.is_closed else stream
+
+    async def _serve(self, stream: YamuxStream, protocols: BareProtocols) -> None:
+        """Serve ``stream`` if it is of one of ``protocols``, else leave it to py-libp2p."""
+        try:
+            handler = await protocols.accept(stream)
+            if handler is not None:
+                await handler(stream)
+        except Exception as error:  # noqa: BLE001 - the connection must outlive any one stream
+            _log.warning("a stream of %s failed: %r", self.peer_id, error)
+            await stream.reset()
+            return
+        if handler is None and not stream.is_closed:
+            self._offer(stream)
+
+    def _offer(self, stream: YamuxStream) -> None:
+        """Hand ``stream`` to py-libp2p, if it takes its streams in time."""
         try:
             self._to_accept.send_nowait(stream)
         except (trio.WouldBlock, trio.BrokenResourceError):
-            self.forget(stream)
-            self.send_reset(stream_id)
-            return None
-        self._send_window_update(stream_id, 0, _ACK)
-        return stream
+            self.send_reset(stream.stream_id)
+            stream.die("nobody takes the stream")
 
     # -- ends
 
@@ -380,9 +407,13 @@ class YamuxMuxer(MuxerMultistream):
     py-libp2p's makes its own Yamux whatever class is registered (trap 12).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bare_protocols: BareProtocols | None = None) -> None:
+        """Have the connections themselves accept the streams of ``bare_protocols``."""
+        self._bare_protocols = bare_protocols
         super().__init__({YAMUX_PROTOCOL: YamuxConnection})
 
     async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
         protocol, _ = await self._selector.select(conn, conn.is_initiator, self.negotiate_timeout)
-        return self._annotate_connection(YamuxConnection(conn, peer_id), conn, protocol)
+        return self._annotate_connection(
+            YamuxConnection(conn, peer_id, self._bare_protocols), conn, protocol
+        )

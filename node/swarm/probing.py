@@ -28,8 +28,9 @@ async def probe(
 ) -> None:
     """Return when ``peer`` has shown at ``address``, and there alone, that it has its key.
 
-    The connection is closed again before any stream: one that stands already, perhaps
-    through another address, would prove nothing about this one.
+    The connection is kept when it is the first to ``peer``. One that stands already, perhaps
+    through another address, would prove nothing about this one: then there is a second
+    handshake, and its connection is closed before any stream.
 
     Raises:
         DialFailed: nobody answers within ``timeout_s``, or somebody else does; says who.
@@ -39,7 +40,11 @@ async def probe(
         raise DialFailed(f"{address} is not /ip4|ip6|dns*/.../tcp/...")
     with trio.move_on_after(timeout_s):
         try:
-            await _shake_hands(swarm, await transport.dial(address), peer)
+            if any(not connection.is_closed for connection in swarm.get_connections(peer)):
+                await _shake_hands(swarm, await transport.dial(address), peer)
+            else:
+                swarm.unblock_peer(peer)
+                await swarm.dial_addr(address, peer)
         except (BaseLibp2pError, ValueError) as error:  # TLS tells of another peer by ValueError
             raise DialFailed(f"{address}: {_reason(error, peer)}") from error
         return

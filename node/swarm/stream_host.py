@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
 from typing import Final
 
-import trio
-from libp2p.abc import IHost, INetStream
+from libp2p.abc import IHost
 from libp2p.custom_types import TProtocol
-from libp2p.exceptions import BaseLibp2pError
-from libp2p.peer.id import ID
 
 from keys.peer_id import PeerID
-from node.rpc.streams import Stream, StreamClosed, StreamHandler, StreamUnavailable
+from node.rpc.streams import (
+    ProtocolNotServed,
+    Stream,
+    StreamClosed,
+    StreamHandler,
+    StreamUnavailable,
+)
 from raft_over_libp2p.transport.streams import (
     Dial,
     Door,
     PeerUnreachable,
     RaftStream,
     StreamBroken,
+    StreamRefused,
 )
 from raft_over_libp2p.types import ServerID
 
 __all__ = ["SwarmStreams"]
-
-logger = logging.getLogger(__name__)
 
 _OPEN_S: Final = 5.0
 """To connect and agree on the protocol; a dial alone is given 3 s."""
@@ -43,6 +43,8 @@ class _SwarmStream:
     async def read(self, max_bytes: int) -> bytes:
         try:
             data = self._ahead or await self._stream.read()
+        except StreamRefused as error:
+            raise ProtocolNotServed(str(error)) from error
         except StreamBroken as error:
             raise StreamClosed(str(error)) from error
         if not data:
@@ -67,7 +69,6 @@ class SwarmStreams:
     """Opens and serves streams on ``host``; ``dial`` as for ``Libp2pTransport``."""
 
     def __init__(self, host: IHost, dial: Dial | None = None) -> None:
-        self._host = host
         self._door = Door(host, dial)
 
     async def open_stream(self, peer: PeerID, protocol_id: str) -> Stream:
@@ -78,29 +79,17 @@ class SwarmStreams:
 
         """
         try:
-            await self._door.connect(ServerID(str(peer)), _OPEN_S)
+            stream = await self._door.open_stream(
+                ServerID(str(peer)), _OPEN_S, TProtocol(protocol_id)
+            )
         except PeerUnreachable as error:
             raise StreamUnavailable(str(error)) from error
-        with trio.move_on_after(_OPEN_S):
-            try:
-                stream = await self._host.new_stream(ID(peer.multihash), [TProtocol(protocol_id)])
-            except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
-                raise StreamUnavailable(f"no stream of {protocol_id}: {error}") from error
-            return _SwarmStream(RaftStream(stream, self._door))
-        raise StreamUnavailable(f"the peer did not agree on {protocol_id} within {_OPEN_S:g} s")
+        return _SwarmStream(stream)
 
     def serve(self, protocol_id: str, handler: StreamHandler) -> None:
         """Hand each inbound stream of ``protocol_id`` to ``handler``."""
-        self._host.set_stream_handler(TProtocol(protocol_id), self._guarded(handler))
 
-    def _guarded(self, handler: StreamHandler) -> Callable[[INetStream], Awaitable[None]]:
-        async def serve_stream(net_stream: INetStream) -> None:
-            stream = RaftStream(net_stream, self._door)
-            try:
-                await handler(_SwarmStream(stream), PeerID.parse(stream.peer))
-            except Exception:
-                # An exception that leaves a stream handler ends the whole host (trap 1).
-                logger.exception("serving an RPC stream of %s", stream.peer)
-                await stream.reset()
+        async def serve_stream(stream: RaftStream) -> None:
+            await handler(_SwarmStream(stream), PeerID.parse(stream.peer))
 
-        return serve_stream
+        self._door.serve(serve_stream, TProtocol(protocol_id))

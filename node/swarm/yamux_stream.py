@@ -40,6 +40,7 @@ class YamuxStream(IMuxedStream):
         self._has_window = trio.lowlevel.ParkingLot()
         self._peer_ended = False
         self._is_deaf = False
+        self._held = b""
         self._we_ended_at: float | None = None
         self._death = ""
 
@@ -75,6 +76,10 @@ class YamuxStream(IMuxedStream):
             self._buffered_bytes += len(data)
             self._read_bytes -= len(data)
 
+    def prepend(self, data: bytes) -> None:
+        """Let ``data`` go before what is written next, in one frame with it."""
+        self._held += data
+
     async def write(self, data: bytes) -> None:
         """Queue ``data`` in frames, waiting for the peer's window and for the socket.
 
@@ -83,6 +88,8 @@ class YamuxStream(IMuxedStream):
             MuxedStreamClosed: our side was closed.
 
         """
+        if self._held:
+            data, self._held = self._held + data, b""
         position, end = 0, len(data)
         while position < end:
             self._check_writable()
@@ -103,6 +110,8 @@ class YamuxStream(IMuxedStream):
 
         Only while no ``write`` of this stream is under way. It saves the caller a task switch.
         """
+        if self._held:
+            data = self._held + data
         size = len(data)
         if (
             size > min(self._send_window_bytes, limits.MAX_DATA_FRAME_BYTES)
@@ -111,6 +120,7 @@ class YamuxStream(IMuxedStream):
             or self._conn.is_congested
         ):
             return False
+        self._held = b""
         self._send_window_bytes -= size
         self._conn.send_data(self.stream_id, data)
         return True
@@ -118,6 +128,10 @@ class YamuxStream(IMuxedStream):
     async def close(self) -> None:
         """End our side; the peer's data can still be read, as over any libp2p muxer."""
         if self._we_ended_at is None and not self._death:
+            if self._held:
+                self._send_window_bytes -= len(self._held)
+                self._conn.send_data(self.stream_id, self._held)
+                self._held = b""
             self._we_ended_at = trio.current_time()
             self._has_window.unpark_all()
             self._conn.send_fin(self.stream_id)

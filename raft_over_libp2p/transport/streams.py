@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, TypeAlias, cast
+from functools import lru_cache
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 import trio
 from libp2p.abc import IHost, IMuxedStream, INetConn, INetStream, INetwork, INotifee
@@ -25,12 +26,21 @@ from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import PeerStoreError
-from libp2p.stream_muxer.exceptions import MuxedStreamEOF
+from libp2p.stream_muxer.exceptions import MuxedConnUnavailable, MuxedStreamEOF
 from multiaddr import Multiaddr
 
+from raft_over_libp2p.transport.negotiation import Proposal, ProposalRefusedError
 from raft_over_libp2p.types import ServerID
 
-__all__ = ["RAFT_PROTOCOL", "Dial", "Door", "PeerUnreachable", "RaftStream", "StreamBroken"]
+__all__ = [
+    "RAFT_PROTOCOL",
+    "Dial",
+    "Door",
+    "PeerUnreachable",
+    "RaftStream",
+    "StreamBroken",
+    "StreamRefused",
+]
 
 RAFT_PROTOCOL: Final = TProtocol("/raft/1.0.0/rpc")
 """go-libp2p-raft's protocol ID."""
@@ -48,6 +58,10 @@ _log = logging.getLogger(__name__)
 
 class StreamBroken(Exception):
     """The stream is gone or of no more use; says why."""
+
+
+class StreamRefused(StreamBroken):
+    """The peer does not serve the protocol: nothing that was written was acted on."""
 
 
 class PeerUnreachable(Exception):
@@ -72,19 +86,26 @@ class Dial(Protocol):
 
 
 class RaftStream:
-    """One stream of the Raft protocol; one task reads it and one writes it.
+    """One stream of the Raft protocol, or another; one task reads it and one writes it.
 
     Reads and writes go to the muxed stream itself: py-libp2p's wrapper takes a lock twice
     around each.
     """
 
-    def __init__(self, stream: INetStream, door: Door) -> None:
-        """Wrap a negotiated ``stream`` of the host behind ``door``."""
+    def __init__(
+        self, stream: INetStream | IMuxedStream, door: Door, proposal: Proposal | None = None
+    ) -> None:
+        """Wrap a ``stream`` of the host behind ``door``.
+
+        It is negotiated, unless ``proposal`` goes before the first bytes written: the answer
+        to it is looked at in the first ``read``.
+        """
         self._stream = stream
+        self._proposal = proposal
         self._muxed = cast("IMuxedStream", getattr(stream, "muxed_stream", stream))
         self._door = door
         self._is_closed = False
-        self.peer = ServerID(str(stream.muxed_conn.peer_id))
+        self.peer = _server_id(stream.muxed_conn.peer_id)
         # Only our own muxer has these (node.swarm.muxer).
         self._write_nowait: Callable[[bytes], bool] | None = getattr(
             self._muxed, "write_nowait", None
@@ -99,10 +120,17 @@ class RaftStream:
         (trap 9): an end inside a message is a broken stream to the caller.
 
         Raises:
+            StreamRefused: the peer does not serve the protocol.
             StreamBroken: the stream was reset, or its connection ended.
 
         """
         try:
+            while self._proposal is not None:
+                beyond = self._agreed(self._proposal, await self._muxed.read(_READ_BYTES))
+                if beyond is not None:
+                    self._proposal = None
+                if beyond:
+                    return beyond
             return await self._muxed.read(_READ_BYTES)
         except MuxedStreamEOF:
             return b""
@@ -110,6 +138,15 @@ class RaftStream:
             return b""
         except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
             raise StreamBroken(f"stream to {self.peer} lost: {_words(error)}") from error
+
+    def _agreed(self, proposal: Proposal, data: bytes) -> bytes | None:
+        try:
+            return proposal.take(data)
+        except ProposalRefusedError as error:
+            if not error.is_known_refusal:
+                raise StreamBroken(str(error)) from error
+            self._door.does_not_serve(self.peer, proposal.protocol)
+            raise StreamRefused(str(error)) from error
 
     async def write(self, data: bytes, timeout_s: float) -> None:
         """Hand ``data`` to the connection, in order and whole.
@@ -197,7 +234,11 @@ class Door:
             self._notifee.changed = _nobody
             self._notifee = None
 
-    def serve(self, handler: Callable[[RaftStream], Awaitable[None]]) -> None:
+    def serve(
+        self,
+        handler: Callable[[RaftStream], Awaitable[None]],
+        protocol: TProtocol = RAFT_PROTOCOL,
+    ) -> None:
         """Let ``handler`` serve inbound streams. It must not raise; this door makes sure."""
 
         async def serve_stream(net_stream: INetStream) -> None:
@@ -209,7 +250,10 @@ class Door:
                 _log.exception("serving a stream of %s", stream.peer)
                 await stream.reset()
 
-        self._host.set_stream_handler(RAFT_PROTOCOL, serve_stream)
+        # Our own host (node.swarm.announcing) hands over muxed streams without py-libp2p's
+        # wrapping, whose price is several times that of a call.
+        register = getattr(self._host, "set_bare_stream_handler", self._host.set_stream_handler)
+        register(protocol, serve_stream)
 
     def stop_serving(self) -> None:
         """Refuse further inbound streams."""
@@ -233,32 +277,65 @@ class Door:
         if not self.is_connected(peer):
             await self._dial(peer, timeout_s)
 
-    async def open_stream(self, peer: ServerID, timeout_s: float) -> RaftStream:
-        """Open a stream of the Raft protocol to ``peer``, connecting first if need be.
+    async def open_stream(
+        self, peer: ServerID, timeout_s: float, protocol: TProtocol = RAFT_PROTOCOL
+    ) -> RaftStream:
+        """Open a stream of ``protocol`` to ``peer``, connecting first if need be.
+
+        Over our own muxer, to a peer that is known to serve the protocol, nothing is waited
+        for: see ``transport.negotiation``.
 
         Raises:
             PeerUnreachable: within ``timeout_s`` at the latest.
 
         """
+        what = "Raft stream" if protocol == RAFT_PROTOCOL else f"stream of {protocol}"
+        stream = await self._open_lazily(peer, protocol)
+        if stream is not None:
+            return stream
         deadline = trio.current_time() + timeout_s
-        failure = f"timed out opening a Raft stream after {timeout_s:g} s"
+        failure = f"timed out opening a {what} after {timeout_s:g} s"
         while (left_s := deadline - trio.current_time()) > 0:
             await self.connect(peer, left_s)
             with trio.move_on_at(deadline) as scope:
                 try:
-                    stream = await self._host.new_stream(_peer_id(peer), [RAFT_PROTOCOL])
-                    return RaftStream(stream, self)
+                    stream = await self._open_lazily(peer, protocol)
+                    if stream is not None:
+                        return stream
+                    negotiated = await self._host.new_stream(_peer_id(peer), [protocol])
+                    return RaftStream(negotiated, self)
                 except SwarmException as error:
                     # No stream on the connection: it is dying, and listed a while longer
                     # (trap 16). Once it is gone, connect again.
-                    failure = f"no Raft stream: {_words(error)}"
+                    failure = f"no {what}: {_words(error)}"
                     await self._until_disconnected(peer)
                 except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
-                    raise PeerUnreachable(f"no Raft stream: {_words(error)}") from error
+                    raise PeerUnreachable(f"no {what}: {_words(error)}") from error
             if scope.cancelled_caught and not self._is_write_cancel_safe(peer):
                 # The negotiation's write was perhaps cancelled half-way (trap 2).
                 self.disconnect_soon(peer)
         raise PeerUnreachable(failure)
+
+    async def _open_lazily(self, peer: ServerID, protocol: TProtocol) -> RaftStream | None:
+        peer_id = _peer_id(peer)
+        for connection in self._host.get_network().get_connections(peer_id):
+            muxed_conn = connection.muxed_conn
+            if not getattr(muxed_conn, "has_lazy_streams", False) or muxed_conn.is_closed:
+                continue
+            if not self._host.get_peerstore().supports_protocols(peer_id, [protocol]):
+                return None
+            try:
+                muxed = await muxed_conn.open_stream()
+            except MuxedConnUnavailable:
+                continue
+            proposal = Proposal(protocol)
+            cast("Any", muxed).prepend(proposal.opening)
+            return RaftStream(muxed, self, proposal)
+        return None
+
+    def does_not_serve(self, peer: ServerID, protocol: str) -> None:
+        """Forget that ``peer`` was said to serve ``protocol``: the next stream asks first."""
+        self._host.get_peerstore().remove_protocols(_peer_id(peer), [protocol])
 
     def _is_write_cancel_safe(self, peer: ServerID) -> bool:
         return all(
@@ -366,6 +443,12 @@ def _nobody(peer: ServerID, came: bool) -> None:  # noqa: FBT001
     del peer, came
 
 
+@lru_cache(maxsize=1024)
+def _server_id(peer_id: ID) -> ServerID:
+    return ServerID(str(peer_id))
+
+
+@lru_cache(maxsize=1024)
 def _peer_id(peer: ServerID) -> ID:
     try:
         return ID.from_base58(peer)

@@ -122,6 +122,47 @@ async def test_a_frozen_peer_is_disconnected() -> None:
         assert await a.inbox.next(PeerConnected) == PeerConnected(id_of(called))
 
 
+async def test_a_call_to_a_peer_known_to_speak_raft_waits_for_no_negotiation() -> None:
+    arrived = trio.Event()
+
+    async def take(stream: INetStream) -> None:
+        request = b""
+        while len(request) < len(b"\x00\x89"):
+            request += await stream.read(4096)
+        if request.startswith(b"\x00\x89"):
+            arrived.set()
+
+    async with against(take, PATIENT) as (a, called):
+        a.transport.set_members([a.id, id_of(called)])
+        await a.inbox.next(PeerConnected)
+        await trio.testing.wait_all_tasks_blocked(0.2)  # identify
+        [connection] = called.host.get_network().get_connections(ID.from_base58(a.id))
+        mute = connection.muxed_conn
+        assert isinstance(mute, YamuxConnection)
+        mute.queue = lambda *_: None  # type: ignore[method-assign]
+        a.call(1, id_of(called), append(a))
+        with trio.fail_after(3):
+            await arrived.wait()
+
+
+async def test_a_peer_that_refuses_a_stream_it_was_known_to_serve_fails_the_call() -> None:
+    async with pair(PATIENT) as (a, b):
+        a.transport.set_members([a.id, b.id])
+        a.call(1, b, vote(a))
+        b.reply((await b.inbox.next(RequestReceived)).call, accepted())
+        await a.inbox.outcome()
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        b.scope.cancel()
+        failures = []
+        for number in range(2, 5):
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            a.call(number, b, append(a))
+            failures.append(await a.inbox.outcome())
+
+        assert all(isinstance(failure, CallFailed) for failure in failures)
+        assert "no Raft stream" in failures[-1].reason
+
+
 async def test_a_live_peer_that_leaves_calls_unanswered_stays_connected() -> None:
     """As one does whose disk stalls: its muxer answers."""
     timing = replace(SHORT, silence_s=0.1)
