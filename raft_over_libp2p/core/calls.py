@@ -7,12 +7,22 @@ The table is emptied whenever the role or the term changes: later answers find n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from raft_over_libp2p.core.progress import Progress
 from raft_over_libp2p.types import Index, ServerID
 
-__all__ = ["AppendCall", "HeartbeatCall", "PendingCall", "SnapshotCall", "VoteCall"]
+if TYPE_CHECKING:
+    from raft_over_libp2p.core.transfer import Transfer
+
+__all__ = [
+    "AppendCall",
+    "HeartbeatCall",
+    "PendingCall",
+    "SnapshotCall",
+    "TimeoutNowCall",
+    "VoteCall",
+]
 
 
 @dataclass(slots=True, eq=False)
@@ -52,4 +62,11 @@ class SnapshotCall:
     index: Index
 
 
-PendingCall: TypeAlias = AppendCall | HeartbeatCall | VoteCall | SnapshotCall
+@dataclass(slots=True, eq=False)
+class TimeoutNowCall:
+    """The end of a transfer."""
+
+    transfer: Transfer
+
+
+PendingCall: TypeAlias = AppendCall | HeartbeatCall | VoteCall | SnapshotCall | TimeoutNowCall

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from raft_over_libp2p import limits
-from raft_over_libp2p.core import replication, snapshot_sending
+from raft_over_libp2p.core import replication, snapshot_sending, transfer
 from raft_over_libp2p.core.calls import HeartbeatCall
 from raft_over_libp2p.core.commitment import next_commit_index
 from raft_over_libp2p.core.messages import (
@@ -37,6 +37,7 @@ _HEARTBEATS_PER_TIMEOUT = 10
 def begin(server: Server) -> None:
     """Become the leader of the current term, whose vote is durable, and append its no-op."""
     server.candidacy = None
+    server.end_transfer("this server leads again")
     server.calls.clear()
     server.leader = server.term_leader = server.id
     server.set_role(Role.LEADER)
@@ -159,7 +160,7 @@ class Leadership:
             self.confirm_reads()
         if server.membership.is_latest_committed and not self.is_voter:
             # Our removal (or demotion) is agreed on: a leader that is no voter ends (4.2.2).
-            server.become_follower()
+            transfer.step_aside(server, self)
 
     def oldest_snapshot_sent(self) -> Index:
         """Return the index of the oldest snapshot that is on its way; the newest one if none is."""
@@ -279,7 +280,7 @@ class Leadership:
             self.quorum_at = self.has_quorum_contact() + server.config.leader_lease_timeout_s
         if server.now >= self.quorum_at or server.now >= self._disk_deadline():
             # No majority answers (thesis 6.2), or our own write stands still (rule 23).
-            server.become_follower()
+            transfer.step_aside(server, self)
             return
         if server.now >= self.heartbeat_at:
             self._let_go()
@@ -308,6 +309,8 @@ class Leadership:
                 snapshot_sending.send_snapshot(self.server, self, peer)
             else:
                 replication.send_entries(self.server, self, peer)
+        if self.server.transfer is not None:
+            transfer.go_on(self.server, self)
 
 
 def _is_of_a_follower(response: AppendEntriesResponse | InstallSnapshotResponse) -> bool:

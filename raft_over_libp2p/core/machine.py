@@ -22,6 +22,7 @@ else (mixed-cluster rule 9).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -34,9 +35,16 @@ from raft_over_libp2p.core import (
     reconfiguration,
     replication,
     snapshot_sending,
+    transfer,
     voting,
 )
-from raft_over_libp2p.core.calls import AppendCall, HeartbeatCall, SnapshotCall, VoteCall
+from raft_over_libp2p.core.calls import (
+    AppendCall,
+    HeartbeatCall,
+    SnapshotCall,
+    TimeoutNowCall,
+    VoteCall,
+)
 from raft_over_libp2p.core.events import (
     Applied,
     CallFailed,
@@ -155,6 +163,8 @@ class Machine:
         elif isinstance(call, SnapshotCall):
             leadership = self._leadership
             snapshot_sending.on_snapshot_answer(server, leadership, call, event.response)
+        elif isinstance(call, TimeoutNowCall):
+            transfer.on_timeout_now_answer(server, call, event.response)
 
     def _on_call_failed(self, event: CallFailed) -> None:
         server = self._server
@@ -167,6 +177,8 @@ class Machine:
             election.on_failure(server, call)
         elif isinstance(call, SnapshotCall):
             snapshot_sending.on_snapshot_failure(server, call, event.reason)
+        elif isinstance(call, TimeoutNowCall):
+            transfer.on_timeout_now_failure(server, call, event.reason)
 
     def _on_peer_connected(self, event: PeerConnected) -> None:
         leadership = self._server.leadership
@@ -231,6 +243,7 @@ class Machine:
             election.on_timeout(server)
         if now >= server.snapshotting.check_at:
             server.snapshotting.on_timer(server)
+        transfer.on_timer(server)
 
     def _rearm(self) -> None:
         server = self._server
@@ -244,7 +257,8 @@ class Machine:
         server = self._server
         leadership = server.leadership
         of_role = server.election_at if leadership is None else leadership.next_timer()
-        return min(of_role, server.snapshotting.check_at)
+        of_transfer = math.inf if server.transfer is None else server.transfer.deadline
+        return min(of_role, server.snapshotting.check_at, of_transfer)
 
     def propose(
         self,
@@ -269,6 +283,8 @@ class Machine:
 
         """
         leadership = self._leading(now)
+        if self._server.transfer is not None:
+            raise ProposalRefused("leadership transfer in progress")
         if not data or type is LogType.CONFIGURATION:
             raise LocalProtocolError("propose at least one entry, and none of type CONFIGURATION")
         largest = max(map(len, data)) + len(extensions)
@@ -332,7 +348,7 @@ class Machine:
                 lately, or there is none.
 
         """
-        raise NotImplementedError
+        return transfer.begin(self._server, self._leading(now), target)
 
     def snapshot_now(self, now: float) -> bool:
         """Ask for a snapshot without waiting for the interval and the threshold.
@@ -348,6 +364,8 @@ class Machine:
     def take_ready(self) -> Ready:
         """Return everything owed since the last call (see ``core.ready``) and forget it."""
         server = self._server
+        if server.transfer is not None and server.leader not in {None, server.id}:
+            server.end_transfer("")
         if server.leadership is not None:
             server.leadership.flush()
         ready, server.ready = server.ready, Ready()
@@ -400,6 +418,7 @@ class Machine:
             configuration_index=latest.index,
             configuration_committed=server.membership.is_latest_committed,
             last_leader_contact_s=None if leadership is not None else contact,
+            transfer_target=None if server.transfer is None else server.transfer.target,
             peers=tuple(
                 peer.picture(server.log.last_index, now) for peer in peers if not peer.is_leaving
             ),

@@ -20,7 +20,8 @@ def may_change(server: Server, leadership: Leadership) -> bool:
     overlap. And an entry of this leader's term must be (Ongaro 2015): otherwise a change
     that an earlier leader left behind may still be agreed on, and be the second one.
     """
-    return server.membership.is_latest_committed and leadership.has_own_term_commit()
+    is_stable = server.membership.is_latest_committed and leadership.has_own_term_commit()
+    return is_stable and server.transfer is None
 
 
 def append_change(
@@ -36,6 +37,8 @@ def append_change(
         ProposalRefused: nothing was appended.
 
     """
+    if server.transfer is not None:
+        raise ProposalRefused("leadership transfer in progress")
     latest = server.membership.latest
     if prev_index not in {NO_INDEX, latest.index}:
         raise ProposalRefused(

@@ -110,14 +110,19 @@ def owe_commit(server: Server, peer: Progress) -> None:
 def tell_commit(server: Server, leadership: Leadership, peer: Progress) -> None:
     """Send an idle peer an empty append at prev = match; again later, until it is answered."""
     peer.commit_at = math.inf
+    is_owed = peer.commit_told < min(server.commit_index, peer.match_index)
+    if is_owed and peer.inflight < server.config.max_inflight_appends:
+        send_empty(server, leadership, peer)
+    owe_commit(server, peer)
+
+
+def send_empty(server: Server, leadership: Leadership, peer: Progress) -> None:
+    """Send an empty append at prev = match, unless entries are due or it must wait."""
     is_sent = peer.next_index > server.log.last_index
     is_idle = is_sent and peer.mode in {ProgressMode.PROBE, ProgressMode.REPLICATE}
-    is_owed = peer.commit_told < min(server.commit_index, peer.match_index)
     prev_term = server.log.term(peer.match_index)
-    has_room = peer.inflight < server.config.max_inflight_appends
-    if is_idle and is_owed and has_room and prev_term is not None:
+    if is_idle and prev_term is not None:
         _append(server, leadership, peer, peer.match_index, prev_term, (), 0)
-    owe_commit(server, peer)
 
 
 def on_append_answer(
@@ -158,6 +163,8 @@ def _back_off(server: Server, peer: Progress, call: AppendCall, error: str) -> N
 def _on_success(server: Server, leadership: Leadership, call: AppendCall) -> None:
     peer = call.progress
     peer.commit_told = max(peer.commit_told, call.commit_index)
+    if server.transfer is not None:
+        server.transfer.on_success(call)
     is_new = peer.succeed(Index(call.prev + call.length), call.epoch, call.size)
     if is_new and peer.match_index > server.commit_index:
         leadership.advance_commit()

@@ -25,6 +25,7 @@ from raft_over_libp2p.core.ready import (
     Reply,
     Role,
     RoleChanged,
+    TransferEnded,
 )
 from raft_over_libp2p.core.snapshotting import Snapshotting
 from raft_over_libp2p.core.writes import Writes
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from raft_over_libp2p.core.election import Candidacy
     from raft_over_libp2p.core.installing import Installing
     from raft_over_libp2p.core.leadership import Leadership
+    from raft_over_libp2p.core.transfer import Transfer
 
 __all__ = ["Server"]
 
@@ -112,8 +114,8 @@ class Server:
         self.leader_contact: float | None = None
         """Last successful AppendEntries of a leader."""
         self.installing: Installing | None = None
-        self.is_disputed = False
-        """The cluster contradicts our snapshot (mixed-cluster rule 11)."""
+        self.is_disputed = False  # the cluster contradicts our snapshot (mixed-cluster rule 11)
+        self.transfer: Transfer | None = None
         self.is_held_back = initial.campaign_after_write
         self.election_at = math.inf
         self.is_rearmed = False
@@ -166,6 +168,11 @@ class Server:
         self.next_call = CallID(number + 1)
         self.calls[number] = pending
         self.ready.send.append(Call(number, peer, request))
+
+    def tell(self, peer: ServerID, request: Request) -> None:
+        """Send ``request`` to ``peer``, whatever it answers."""
+        self.ready.send.append(Call(self.next_call, peer, request))
+        self.next_call = CallID(self.next_call + 1)
 
     def reply(self, call: CallID, response: Response) -> None:
         """Answer at once: for what states nothing that could be lost."""
@@ -235,6 +242,8 @@ class Server:
         if self.leadership is not None:
             self.refused_reads.extend(self.leadership.reads.tokens())
             self.last_contact = self.leader_contact = self.now
+        if self.transfer is not None and not self.transfer.is_sent:
+            self.end_transfer("this server stopped leading before the other was ready")
         self.leadership = None
         self.candidacy = None
         self.calls.clear()
@@ -242,6 +251,12 @@ class Server:
         if self.role is not Role.FOLLOWER:
             self.arm_election_timer()
             self.set_role(Role.FOLLOWER)
+
+    def end_transfer(self, error: str) -> None:
+        """Tell how the transfer went; with an ``error`` this leader, if it is one, goes on."""
+        if self.transfer is not None:
+            self.ready.observations.append(TransferEnded(self.transfer.target, error))
+            self.transfer = None
 
     def set_role(self, role: Role) -> None:
         """Take on ``role`` and tell of it."""

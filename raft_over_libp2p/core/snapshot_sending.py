@@ -56,7 +56,7 @@ def send_snapshot(server: Server, leadership: Leadership, peer: Progress) -> Non
         return  # to a silent peer it would be lost, and the next must be a newer one
     newest = server.snapshotting.newest
     if newest is None or not _is_of_use(server, peer, newest.index):
-        if server.log.last_index <= peer.snapshot_floor:
+        if server.log.last_index <= peer.snapshot_floor and server.transfer is None:
             _append_no_ops(server, leadership, peer.snapshot_floor)
         needed = max(peer.snapshot_floor, peer.snapshot_in_doubt)
         server.snapshotting.want_beyond(server, needed)
