@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ from keys.errors import InvalidIdentity, InvalidPeerID
 from keys.identity import Identity
 from keys.peer_id import PeerID
 from node import limits
+from node.address_announcing import keep_own_address_agreed
 from node.address_book import AddressBook
 from node.config import Folder, NodeConfig, load_config
 from node.consensus import Consensus
@@ -34,36 +35,34 @@ from node.errors import AddressInUse, ConfigError, ExitCode, FolderError, NodeEr
 from node.http.app import build_app
 from node.http.pin_options import ReplicationFactors
 from node.http.server import APIServer
+from node.joining import Joiner
+from node.leadership import LeadershipTransfer
+from node.own_addresses import own_addresses
 from node.peer_description import encode_version
 from node.rpc.client import RpcClient
 from node.rpc.server import RpcServer
 from node.rpc.services import cluster_methods, consensus_methods
 from node.rpc.wire import PROTOCOL_ID
+from node.standing import Standing
 from node.swarm.host import ListenFailed, PeerSwarm, open_swarm
 from node.swarm.stream_host import SwarmStreams
+from node.swarm_addresses import SwarmAddresses
+from node.telling import Say, tell_leaders, tell_who_is_here
 from pinstate.state import PinState
 from raft_over_libp2p.errors import (
     CorruptLog,
     CorruptSnapshot,
     DurabilityLost,
-    RaftError,
     StorageError,
 )
 from raft_over_libp2p.raft.single_error import single_error
 from raft_over_libp2p.storage.filesystem import RealFileSystem
 
-__all__ = ["DaemonFailed", "Say", "run_daemon"]
+__all__ = ["DaemonFailed", "run_daemon"]
 
 logger = logging.getLogger(__name__)
 
-Say = Callable[[str, str], None]
-"""Tells the operator a fact: its name and its value."""
-
-_WATCH_S: Final = 0.5
-"""How often the watcher looks for a change of leader; for the operator's eyes only."""
-_REMIND_S: Final = 30.0
-"""How often a peer without a leader says whom it cannot reach."""
-_FIRST_REMINDER_S: Final = 5.0
+_VERSION: Final = version("raft-over-libp2p")
 
 
 class DaemonFailed(NodeError):
@@ -76,7 +75,7 @@ class DaemonFailed(NodeError):
 
 @dataclass(frozen=True, slots=True)
 class _Peer:
-    """What a folder says about its peer."""
+    """What a folder says about its peer; ``book`` names this peer where the log last did."""
 
     config: NodeConfig
     identity: Identity
@@ -150,14 +149,15 @@ def _read_folder(
         raise ConfigError(folder.service_json, "consensus.raft.init_peerset", str(error)) from error
     folder.check_not_go(config.data_folder)
     _check_not_running(folder)
-    book = AddressBook.of(config.cluster.peer_addresses, source=folder.service_json)
+    own = str(identity.peer_id)
+    book = AddressBook.of(config.cluster.peer_addresses, source=folder.service_json).without(own)
     return _Peer(
         config=config,
         identity=identity,
         secret=ClusterSecret.from_hex(config.cluster.secret_hex)
         if config.cluster.secret_hex
         else None,
-        book=book.merged(AddressBook.read(config.cluster.peerstore)).without(str(identity.peer_id)),
+        book=book.merged(AddressBook.read(config.cluster.peerstore)),
         first_voters=first_voters,
     )
 
@@ -175,56 +175,64 @@ def _check_not_running(folder: Folder) -> None:
 
 async def _run(peer: _Peer, api: APIServer, say: Say) -> None:
     config = peer.config
-    listen = [Multiaddr(address) for address in config.cluster.listen_multiaddrs]
     announce = [Multiaddr(address) for address in config.cluster.announce_multiaddrs] or None
     async with (
         _signals() as stopped,
-        open_swarm(peer.identity, peer.secret, listen, announce_multiaddrs=announce) as swarm,
+        open_swarm(peer.identity, peer.secret, announce_multiaddrs=announce) as swarm,
     ):
-        for member, addresses in peer.book.addresses.items():
-            swarm.remember(PeerID.parse(member), [Multiaddr(address) for address in addresses])
+        addresses = SwarmAddresses(swarm, peer.book, config.cluster.peerstore)
         async with Consensus.open(
-            peer.first_voters,
+            peer.first_voters if config.is_bootstrapped else None,
             swarm.host,
             config.data_folder,
             PinState(),
             config=config.consensus_config(),
             dial=swarm.dial,
+            addresses=addresses,
         ) as consensus:
-            await _serve(peer, swarm, consensus, api, say, stopped)
+            await _serve(peer, swarm, addresses, consensus, api, say, stopped)
 
 
 async def _serve(
     peer: _Peer,
     swarm: PeerSwarm,
+    addresses: SwarmAddresses,
     consensus: Consensus,
     api: APIServer,
     say: Say,
     stopped: trio.Event,
 ) -> None:
+    config = peer.config
     streams = SwarmStreams(swarm.host, swarm.dial)
     client = RpcClient(streams)
     consensus.set_client(client)
-    own = peer.identity.peer_id
+    leadership = LeadershipTransfer(consensus, client)
+    standing = Standing()
     directory = Directory(
-        own=own,
-        peername=peer.config.cluster.peername,
-        version=version("raft-over-libp2p"),
-        addresses=[f"{address}/p2p/{own}" for address in swarm.listen_addrs],
+        own=peer.identity.peer_id,
+        peername=config.cluster.peername,
+        version=_VERSION,
+        addresses=addresses.own_lines,
         members=consensus.peers,
-        book=peer.book,
+        known=addresses.lines,
         client=client,
     )
-    methods = cluster_methods(directory.encoded_self, encode_version(version("raft-over-libp2p")))
-    streams.serve(PROTOCOL_ID, RpcServer(methods | consensus_methods(consensus)).handle)
+    methods = cluster_methods(directory.encoded_self, encode_version(_VERSION))
+    methods |= consensus_methods(consensus) | leadership.methods()
+    streams.serve(PROTOCOL_ID, RpcServer(methods).handle)
+    # Every protocol is served now: who connects from here on is told of all of them at once.
+    await swarm.listen([Multiaddr(address) for address in config.cluster.listen_multiaddrs])
+    addresses.own = own_addresses(config.cluster.announce_multiaddrs, map(str, swarm.listen_addrs))
     app = build_app(
         consensus,
         directory,
-        config=peer.config.api,
-        version=version("raft-over-libp2p"),
+        leadership,
+        config=config.api,
+        version=_VERSION,
         replication=ReplicationFactors(
-            peer.config.cluster.replication_factor_min, peer.config.cluster.replication_factor_max
+            config.cluster.replication_factor_min, config.cluster.replication_factor_max
         ),
+        is_removed=lambda: standing.is_removed,
     )
     # What was loaded lives as long as the process: keep it out of later collections.
     gc.collect()
@@ -234,59 +242,53 @@ async def _serve(
         async with trio.open_nursery() as serving:
             api_stop = trio.Event()
             await serving.start(partial(api.run, app, stop=api_stop))
-            _say_started(peer, swarm, consensus, urls, say)
-            watching.start_soon(_watch, consensus, say)
+            tell_who_is_here(
+                consensus,
+                addresses,
+                say,
+                peername=config.cluster.peername,
+                folder=str(config.folder.path),
+                listening=[str(address) for address in swarm.listen_addrs],
+                urls=urls,
+                is_private=peer.secret is not None,
+            )
+            watching.start_soon(tell_leaders, consensus, standing, addresses, say)
+            watching.start_soon(standing.follow, consensus.raft, partial(say, "removed"))
+            watching.start_soon(_announce, peer, consensus, addresses, say)
+            if config.join_multiaddrs and not consensus.peers():
+                watching.start_soon(_join, peer, swarm, addresses, consensus, client, say)
             await stopped.wait()
             say("stopping", "finishing what is under way")
             api_stop.set()
         watching.cancel_scope.cancel()
 
 
-def _say_started(
-    peer: _Peer, swarm: PeerSwarm, consensus: Consensus, urls: list[str], say: Say
+async def _announce(peer: _Peer, consensus: Consensus, addresses: SwarmAddresses, say: Say) -> None:
+    await keep_own_address_agreed(
+        consensus,
+        addresses,
+        is_explicit=bool(peer.config.cluster.announce_multiaddrs),
+        told=partial(say, "address"),
+    )
+
+
+async def _join(
+    peer: _Peer,
+    swarm: PeerSwarm,
+    addresses: SwarmAddresses,
+    consensus: Consensus,
+    client: RpcClient,
+    say: Say,
 ) -> None:
-    own = peer.identity.peer_id
-    say("peer ID", f"{own}  {peer.config.cluster.peername}")
-    say("folder", str(peer.config.folder.path))
-    for address in swarm.listen_addrs:
-        say("listening", f"{address}/p2p/{own}")
-    for url in urls:
-        say("API", url)
-    if peer.secret is None:
-        say("warning", "no cluster secret: any libp2p peer may connect")
-    for member in consensus.peers():
-        addresses = peer.book.addresses.get(str(member), ())
-        where = "this peer" if member == own else ", ".join(addresses) or "no address known"
-        say("member", f"{member}  {where}")
-
-
-async def _watch(consensus: Consensus, say: Say) -> None:
-    """Tell the operator who leads, whenever that changes, and who is missing while nobody does."""
-    known: tuple[str | None, int] | None = None
-    remind_at = trio.current_time() + _FIRST_REMINDER_S
-    while True:
-        core = consensus.status().core
-        seen = (core.leader, core.term)
-        if seen != known and core.leader is not None:
-            who = "this peer" if core.leader == core.server_id else core.leader
-            say("leader", f"{who}, term {core.term}")
-            known = seen
-        elif core.leader is None:
-            if known is not None and known[0] is not None:
-                say("leader", "none; the last one is not heard")
-                known, remind_at = seen, trio.current_time() + _FIRST_REMINDER_S
-            if trio.current_time() >= remind_at:
-                say("waiting", _why_no_leader(consensus))
-                remind_at = trio.current_time() + _REMIND_S
-        await trio.sleep(_WATCH_S)
-
-
-def _why_no_leader(consensus: Consensus) -> str:
-    try:
-        consensus.leader()
-    except RaftError as error:
-        return str(error)
-    return "a leader was found"
+    joiner = Joiner(
+        swarm,
+        client,
+        peer.config.join_multiaddrs,
+        addresses.own,
+        consensus.status,
+        partial(say, "joining"),
+    )
+    await joiner.join()
 
 
 @asynccontextmanager

@@ -8,7 +8,6 @@ from typing import Final
 import trio
 
 from keys.peer_id import PeerID
-from node.address_book import AddressBook
 from node.peer_description import (
     IPFSDescription,
     PeerDescription,
@@ -36,30 +35,31 @@ class Directory:
         own: PeerID,
         peername: str,
         version: str,
-        addresses: Sequence[str],
+        addresses: Callable[[], Sequence[str]],
         members: Callable[[], list[PeerID]],
-        book: AddressBook,
+        known: Callable[[], Sequence[str]],
         client: RpcClient,
     ) -> None:
-        """``addresses`` are this peer's full multiaddrs; ``members`` gives those of the moment."""
+        """Take what gives the moment's facts: this peer's full multiaddrs, the members, and the
+        full multiaddrs known of others.
+        """
         self._own = own
         self._peername = peername
         self._version = version
-        self._addresses = tuple(addresses)
+        self._addresses = addresses
         self._members = members
-        self._book = book
+        self._known = known
         self._client = client
 
     def describe_self(self) -> PeerDescription:
         """Return what this peer says of itself."""
         members = [str(peer) for peer in self._members()]
-        known = self._book.lines()
         return PeerDescription(
             id=str(self._own),
-            addresses=self._addresses,
+            addresses=tuple(self._addresses()),
             cluster_peers=tuple(members),
             cluster_peers_addresses=tuple(
-                line for line in known if line.rpartition("/")[2] in members
+                line for line in self._known() if line.rpartition("/")[2] in members
             ),
             version=self._version,
             rpc_protocol_version=PROTOCOL_ID,
@@ -70,6 +70,12 @@ class Directory:
     def encoded_self(self) -> bytes:
         """Return the reply to ``Cluster.ID``."""
         return encode_description(self.describe_self())
+
+    async def describe_peer(self, peer: PeerID) -> PeerDescription:
+        """Return one peer; one that does not answer carries ``error``."""
+        found: dict[PeerID, PeerDescription] = {}
+        await self._describe_into(peer, found)
+        return found[peer]
 
     async def describe_peers(self) -> Sequence[PeerDescription]:
         """Return every member, sorted by ID; one that does not answer carries ``error``."""

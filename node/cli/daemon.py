@@ -42,6 +42,9 @@ def daemon_command(
     logging.basicConfig(
         level=loglevel.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    if loglevel != "debug":
+        # It logs as errors what peers do, and every dial that fails; ours say it in order.
+        logging.getLogger("libp2p").setLevel(logging.CRITICAL)
     options = options_of(ctx, flags)
     run_daemon(options.folder(), _say, listen_multiaddrs=listen, api_listen_multiaddrs=api_listen)
 

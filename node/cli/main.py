@@ -22,7 +22,8 @@ _COMMANDS: Final = {
     "demo": ("node.cli.demo", "Three peers agree on pins and survive the death of their leader."),
     "id": ("node.cli.show", "Show who a running peer is."),
     "status": ("node.cli.status", "Show the cluster: leader, members, who lags and why."),
-    "peers": ("node.cli.show", "List the cluster's peers."),
+    "peers": ("node.cli.peers", "List, add and remove the cluster's peers."),
+    "leader": ("node.cli.leader", "Have another peer lead."),
     "pin": ("node.cli.pin", "Add, remove and list pins."),
     "version": ("node.cli.show", "Show the version of a running peer."),
 }

@@ -1,4 +1,4 @@
-"""``raft-node id``, ``peers ls``, ``version``: who is there."""
+"""``raft-node id`` and ``version``: who answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from node.cli.options import common_options, options_of
 
-__all__ = ["id_command", "peers_command", "version_command"]
+__all__ = ["id_command", "print_peer", "version_command"]
 
 
 @click.command("id")
@@ -24,30 +24,7 @@ def id_command(ctx: click.Context, /, **flags: object) -> None:
 
         print_json(peer)
     else:
-        _print_peer(peer)
-
-
-@click.group("peers")
-def peers_command() -> None:
-    """List the cluster's peers."""
-
-
-@peers_command.command("ls")
-@common_options
-@click.pass_context
-def peers_ls(ctx: click.Context, /, **flags: object) -> None:
-    """List the cluster's peers, each with what it says of itself."""
-    from node.cli.console import print_json
-
-    options = options_of(ctx, flags)
-    with options.client() as client:
-        peers = client.stream("/peers")
-        next(peers)
-        for peer in peers:
-            if options.is_json:
-                print_json(peer)
-            else:
-                _print_peer(peer)
+        print_peer(peer)
 
 
 @click.command("version")
@@ -66,7 +43,7 @@ def version_command(ctx: click.Context, /, **flags: object) -> None:
         click.echo(version.get("version", ""))
 
 
-def _print_peer(peer: dict[str, object]) -> None:
+def print_peer(peer: dict[str, object]) -> None:
     """Print a peer as ipfs-cluster-ctl does."""
     from rich.text import Text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
@@ -10,9 +10,17 @@ from node.cli.options import common_options, options_of
 from node.errors import ExitCode
 
 if TYPE_CHECKING:
-    from node.http.status import MemberStatus, StatusBody
+    from node.http.status import StatusBody
 
 __all__ = ["status_command"]
+
+_STANDINGS: Final = {
+    "nonvoter": "; has no vote",
+    "staging": "; votes once it has caught up",
+    "catching-up": "; not a member yet as far as it has read the log",
+    "waiting": "; belongs to no cluster yet",
+    "removed": "; was removed from the cluster",
+}
 
 
 @click.command("status")
@@ -38,12 +46,13 @@ def status_command(ctx: click.Context, /, *, digest: bool, **flags: object) -> N
 
 
 def _print(status: StatusBody) -> None:
-    from node.cli.console import facts, table, warn
+    from node.cli.console import facts, warn
+    from node.cli.members import print_members
 
     facts(
         {
             "peer": f"{status['id']}  {status['peername']}",
-            "role": f"{status['role']}, term {status['term']}",
+            "role": _role(status),
             "leader": _leader(status),
             "quorum": f"{status['quorum']} of {_voters(status)} voters needed, "
             f"{status['voters_connected']} reached from here",
@@ -53,16 +62,21 @@ def _print(status: StatusBody) -> None:
         }
     )
     click.echo()
-    table(
-        ("member", "role", "reached", "heard", "match", "lag", "note"),
-        [_row(member) for member in status["members"]],
-        right=("heard", "match", "lag"),
-        styles={"leader": "green", "no": "red"},
-    )
+    print_members(status)
     if status["disk_full"]:
         warn("the disk is full: this peer takes no entries until there is space again")
-    if not status["configuration_committed"]:
+    if status["standing"] == "removed":
+        warn(
+            "this peer was removed; its folder is kept. Stop it, or have it back with "
+            "`raft-node peers add` on a member"
+        )
+    if status["members"] and not status["configuration_committed"]:
         warn("a change of the members is not agreed on yet")
+
+
+def _role(status: StatusBody) -> str:
+    standing = _STANDINGS.get(status["standing"], "")
+    return f"{status['role']}, term {status['term']}{standing}"
 
 
 def _leader(status: StatusBody) -> str:
@@ -81,20 +95,3 @@ def _pins(status: StatusBody) -> str:
         return status["state_error"]
     digest = f", digest {status['digest']}" if status["digest"] else ""
     return f"{status['pins']}{digest}"
-
-
-def _row(member: MemberStatus) -> tuple[str, ...]:
-    role = "leader" if member["is_leader"] else member["suffrage"]
-    heard = member["last_contact_s"]
-    note = "this peer" if member["is_self"] else member["last_error"]
-    if member["mode"] == "backing-off" and not note:
-        note = "not answering"
-    return (
-        member["id"],
-        role,
-        "yes" if member["is_connected"] else "no",
-        "-" if heard is None or member["is_self"] else f"{heard:.1f} s",
-        "-" if member["match_index"] is None else str(member["match_index"]),
-        "-" if member["lag_entries"] is None else str(member["lag_entries"]),
-        note,
-    )

@@ -22,8 +22,9 @@ from starlette.routing import Route
 from node import limits
 from node.allocation import NotEnoughPeers, allocate
 from node.config.settings import APIConfig
-from node.http.backend import AgreedPinset, PeerDirectory
+from node.http.backend import AgreedPinset, Leadership, PeerDirectory
 from node.http.guard import Guard
+from node.http.membership import membership_routes
 from node.http.outcomes import Refusal, raft_error_response
 from node.http.pin_options import ReplicationFactors, cid_of, pin_of_request, timeout_of
 from node.http.reads import freshness_headers, pinset_to_read
@@ -56,13 +57,22 @@ _NOT_OFFERED: Final = "this peer does not offer this part of IPFS Cluster's API"
 def build_app(
     consensus: AgreedPinset,
     directory: PeerDirectory,
+    leadership: Leadership,
     *,
     config: APIConfig,
     version: str,
     replication: ReplicationFactors,
+    is_removed: Callable[[], bool],
 ) -> Starlette:
-    """Return the ASGI application. ``replication`` is what pins get that name no factors."""
-    api = _API(consensus, directory, config, version, replication)
+    """Return the ASGI application.
+
+    ``replication`` is what pins get that name no factors; ``is_removed`` tells whether this
+    peer was removed from its cluster.
+    """
+    api = _API(consensus, directory, config, version, replication, is_removed)
+    changes = membership_routes(
+        consensus, directory, leadership, timeout_s=config.operation_timeout_s
+    )
     middleware = [
         Middleware(
             Guard,
@@ -83,7 +93,7 @@ def build_app(
             )
         )
     return Starlette(
-        routes=api.routes(),
+        routes=[*changes, *api.routes()],
         middleware=middleware,
         exception_handlers={
             Refusal: _answer_refusal,
@@ -103,12 +113,14 @@ class _API:
         config: APIConfig,
         version: str,
         replication: ReplicationFactors,
+        is_removed: Callable[[], bool],
     ) -> None:
         self._consensus = consensus
         self._directory = directory
         self._timeout_s = config.operation_timeout_s
         self._version = version
         self._replication = replication
+        self._is_removed = is_removed
 
     def routes(self) -> list[Route]:
         def route(method: str, path: str, handler: Handler) -> Route:
@@ -238,6 +250,7 @@ class _API:
         body = status_body(
             self._consensus.status(),
             peername=self._directory.describe_self().peername,
+            is_removed=self._is_removed(),
             pins=pins,
             digest=digest,
             state_error=problem,
@@ -246,8 +259,6 @@ class _API:
 
 
 _UNOFFERED: Final[list[tuple[str, list[str]]]] = [
-    ("/peers", ["POST"]),
-    ("/peers/{peer}", ["DELETE"]),
     ("/pins/{namespace}/{path:path}", ["POST", "DELETE"]),
     ("/add", ["POST"]),
     ("/token", ["POST"]),

@@ -11,7 +11,7 @@ from pinstate.pin import Pin
 from pinstate.state import PinState
 from raft_over_libp2p.raft import RaftStatus
 
-__all__ = ["AgreedPinset", "PeerDirectory"]
+__all__ = ["AgreedPinset", "Leadership", "PeerDirectory"]
 
 
 class AgreedPinset(Protocol):
@@ -20,6 +20,12 @@ class AgreedPinset(Protocol):
     async def log_pin(self, pin: Pin, *, timeout_s: float | None = None) -> None: ...
 
     async def log_unpin(self, pin: Pin, *, timeout_s: float | None = None) -> None: ...
+
+    async def log_add_peer(self, multiaddr: str, *, timeout_s: float | None = None) -> None: ...
+
+    async def add_peer(self, peer: PeerID, *, timeout_s: float | None = None) -> None: ...
+
+    async def log_rm_peer(self, peer: PeerID, *, timeout_s: float | None = None) -> None: ...
 
     def state(self) -> PinState: ...
 
@@ -35,6 +41,16 @@ class PeerDirectory(Protocol):
 
     def describe_self(self) -> PeerDescription: ...
 
+    async def describe_peer(self, peer: PeerID) -> PeerDescription:
+        """Return one peer; one that is not reached carries ``error``."""
+        ...
+
     async def describe_peers(self) -> Sequence[PeerDescription]:
         """Return every member, this one included; one that is not reached carries ``error``."""
         ...
+
+
+class Leadership(Protocol):
+    """Hands leadership over, from whichever peer it is asked; errors as ``Consensus``."""
+
+    async def transfer(self, target: PeerID | None, *, timeout_s: float) -> PeerID: ...

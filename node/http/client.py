@@ -78,9 +78,14 @@ class APIClient:
         return _object(self._request("GET", path, params))
 
     def change(
-        self, method: str, path: str, params: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        body: Mapping[str, str] | None = None,
     ) -> dict[str, object]:
-        """Send a POST or DELETE and return the JSON object answered.
+        """Send a POST or DELETE and return the JSON object answered; none for 204.
 
         Raises:
             DaemonUnreachable: nobody took the request; nothing was done.
@@ -89,7 +94,8 @@ class APIClient:
 
         """
         timeout = {"timeout": format_duration(self._timeout_s)}
-        return _object(self._request(method, path, {**timeout, **(params or {})}))
+        response = self._request(method, path, {**timeout, **(params or {})}, body)
+        return {} if response.status_code == httpx.codes.NO_CONTENT else _object(response)
 
     def stream(
         self, path: str, params: Mapping[str, str] | None = None
@@ -120,9 +126,15 @@ class APIClient:
                 ExitCode.NOT_DONE,
             ) from error
 
-    def _request(self, method: str, path: str, params: Mapping[str, str] | None) -> httpx.Response:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        body: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         try:
-            response = self._http.request(method, path, params=params)
+            response = self._http.request(method, path, params=params, json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._unreachable(error) from error
         except httpx.TransportError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from raft_over_libp2p.core.ready import Role
-from raft_over_libp2p.core.status import PeerProgress
+from raft_over_libp2p.core.status import CoreStatus, PeerProgress
 from raft_over_libp2p.raft import RaftStatus
 from raft_over_libp2p.types import Server, Suffrage
 
@@ -13,7 +13,11 @@ __all__ = ["MemberStatus", "StatusBody", "status_body"]
 
 
 class MemberStatus(TypedDict):
-    """One member. Progress (``match_index`` to ``mode``) is known to a leader only."""
+    """One member. Progress (``match_index`` to the end) is known to a leader only.
+
+    ``suffrage`` is ``voter``, ``nonvoter``, or ``staging`` for one that votes once it has
+    caught up. The bytes are of the snapshot being sent to it, 0 while none is.
+    """
 
     id: str
     suffrage: str
@@ -25,16 +29,24 @@ class MemberStatus(TypedDict):
     match_index: int | None
     lag_entries: int | None
     mode: str | None
+    snapshot_bytes_sent: int
+    snapshot_bytes_total: int
 
 
 class StatusBody(TypedDict):
-    """The whole answer; ``pins`` and ``digest`` are null while no state can be given."""
+    """The whole answer; ``pins`` and ``digest`` are null while no state can be given.
+
+    ``standing`` is this peer's own: a suffrage, ``removed``, ``waiting`` (it never was part of
+    a cluster) or ``catching-up`` (what it knows of the cluster is older than itself in it).
+    """
 
     id: str
     peername: str
     role: str
+    standing: str
     term: int
     leader: str | None
+    transfer_target: str | None
     last_leader_contact_s: float | None
     commit_index: int
     applied_index: int
@@ -54,7 +66,13 @@ class StatusBody(TypedDict):
 
 
 def status_body(
-    status: RaftStatus, *, peername: str, pins: int | None, digest: str | None, state_error: str
+    status: RaftStatus,
+    *,
+    peername: str,
+    is_removed: bool,
+    pins: int | None,
+    digest: str | None,
+    state_error: str,
 ) -> StatusBody:
     """Return the answer's object."""
     core = status.core
@@ -63,8 +81,10 @@ def status_body(
         id=core.server_id,
         peername=peername,
         role=core.role.value,
+        standing=_standing(core, is_removed=is_removed),
         term=core.term,
         leader=core.leader,
+        transfer_target=core.transfer_target,
         last_leader_contact_s=_rounded(core.last_leader_contact_s),
         commit_index=core.commit_index,
         applied_index=core.applied_index,
@@ -103,7 +123,18 @@ def _member(server: Server, status: RaftStatus) -> MemberStatus:
         match_index=_match_index(progress, status, is_self=is_self),
         lag_entries=progress.lag_entries if progress else None,
         mode=progress.mode.value if progress else None,
+        snapshot_bytes_sent=link.snapshot_bytes_sent if link else 0,
+        snapshot_bytes_total=link.snapshot_bytes_total if link else 0,
     )
+
+
+def _standing(core: CoreStatus, *, is_removed: bool) -> str:
+    for server in core.configuration.servers:
+        if server.id == core.server_id:
+            return Suffrage(server.suffrage).name.lower()
+    if is_removed:
+        return "removed"
+    return "catching-up" if core.configuration.servers else "waiting"
 
 
 def _match_index(progress: PeerProgress | None, status: RaftStatus, *, is_self: bool) -> int | None:

@@ -32,9 +32,11 @@ def serving(consensus: FakeConsensus, folder: Path, **changes: object) -> Iterat
     app = build_app(
         consensus,
         FakeDirectory(),
+        consensus,
         config=config,
         version="1.2.3",
         replication=ReplicationFactors(),
+        is_removed=lambda: consensus.is_removed,
     )
     started = threading.Event()
     scope = trio.CancelScope()

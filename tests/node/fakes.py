@@ -23,7 +23,7 @@ from raft_over_libp2p.core.status import CoreStatus, PeerProgress, ProgressMode
 from raft_over_libp2p.errors import NotLeader, RaftError
 from raft_over_libp2p.raft import RaftStatus
 from raft_over_libp2p.transport.interface import Link
-from raft_over_libp2p.types import Configuration, Index, ServerID, Term
+from raft_over_libp2p.types import Configuration, Index, Server, ServerID, Suffrage, Term
 
 A = "12D3KooWMouSYH5NswSHYzd2CaDBS7XPvHCyHswANCS2W24r74E6"
 B = "12D3KooWGeL3oCZrZwtpBA4VfA4hNCY1rj9wE92uMtbG5hF2fNdN"
@@ -43,12 +43,38 @@ class FakeConsensus:
     error: RaftError | None = None
     timeouts_s: list[float | None] = field(default_factory=list)
     applied: int = 7
+    changes: list[tuple[str, str]] = field(default_factory=list)
+    """Calls that change members or leader, each with its argument."""
+    suffrages: dict[str, Suffrage] = field(default_factory=dict)
+    """Of members that are no voters."""
+    snapshot_bytes: tuple[int, int] = (0, 0)
+    """Sent to C, and in all."""
+    is_removed: bool = False
 
     async def log_pin(self, pin: Pin, *, timeout_s: float | None = None) -> None:
         self._log(LogOp.pin(pin), timeout_s)
 
     async def log_unpin(self, pin: Pin, *, timeout_s: float | None = None) -> None:
         self._log(LogOp.unpin(pin), timeout_s)
+
+    async def log_add_peer(self, multiaddr: str, *, timeout_s: float | None = None) -> None:
+        self._change(("log_add_peer", multiaddr), timeout_s)
+
+    async def add_peer(self, peer: PeerID, *, timeout_s: float | None = None) -> None:
+        self._change(("add_peer", str(peer)), timeout_s)
+
+    async def log_rm_peer(self, peer: PeerID, *, timeout_s: float | None = None) -> None:
+        self._change(("log_rm_peer", str(peer)), timeout_s)
+
+    async def transfer(self, target: PeerID | None, *, timeout_s: float) -> PeerID:
+        self._change(("transfer", str(target or "")), timeout_s)
+        return target or PeerID.parse(B)
+
+    def _change(self, change: tuple[str, str], timeout_s: float | None) -> None:
+        self.timeouts_s.append(timeout_s)
+        if self.error is not None:
+            raise self.error
+        self.changes.append(change)
 
     def _log(self, op: LogOp, timeout_s: float | None) -> None:
         self.timeouts_s.append(timeout_s)
@@ -106,7 +132,13 @@ class FakeConsensus:
                 last_index=applied,
                 last_log_term=Term(3),
                 snapshot_index=Index(0),
-                configuration=Configuration.of_voters(*servers),
+                configuration=Configuration(
+                    tuple(
+                        Server(s, s, self.suffrages.get(s, Suffrage.VOTER))
+                        for s in servers
+                        if not (self.is_removed and s == A)
+                    )
+                ),
                 configuration_index=Index(1),
                 configuration_committed=True,
                 last_leader_contact_s=None if self.role is Role.LEADER else 0.02,
@@ -115,7 +147,11 @@ class FakeConsensus:
             links={
                 ServerID(B): Link(peer=ServerID(B), is_connected=True, last_error=""),
                 ServerID(C): Link(
-                    peer=ServerID(C), is_connected=False, last_error="connection refused"
+                    peer=ServerID(C),
+                    is_connected=False,
+                    last_error="connection refused",
+                    snapshot_bytes_sent=self.snapshot_bytes[0],
+                    snapshot_bytes_total=self.snapshot_bytes[1],
                 ),
             },
             is_disk_full=False,
@@ -139,6 +175,9 @@ class FakeDirectory:
             rpc_protocol_version="/ipfscluster/1.0/rpc",
         )
 
+    async def describe_peer(self, peer: PeerID) -> PeerDescription:
+        return replace(self.describe_self(), id=str(peer), peername="node-x")
+
     async def describe_peers(self) -> Sequence[PeerDescription]:
         return [
             self.describe_self(),
@@ -160,9 +199,11 @@ async def api_client(consensus: FakeConsensus, folder: Path, **changes: object):
     app = build_app(
         consensus,
         FakeDirectory(),
+        consensus,
         config=api_config(folder, **changes),
         version="1.2.3",
         replication=ReplicationFactors(),
+        is_removed=lambda: consensus.is_removed,
     )
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://peer") as client:

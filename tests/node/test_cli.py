@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from raft_over_libp2p.core.ready import Role
-from tests.node.cli_runner import Run, serving
+from tests.node.cli_runner import Ran, Run, serving
 from tests.node.fakes import (
     CID_V0,
     A,
@@ -40,7 +40,9 @@ def test_help_imports_neither_libp2p_nor_trio_and_is_fast() -> None:
     assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) <= 0.3
 
 
-@pytest.mark.parametrize("command", ["id", "status", "pin ls", "peers ls", "version", "init"])
+@pytest.mark.parametrize(
+    "command", ["id", "status", "pin ls", "peers ls", "leader transfer", "version", "init"]
+)
 def test_no_client_command_imports_libp2p(command: str, tmp_path: Path) -> None:
     code = (
         f"import sys; sys.argv = ['raft-node', '-c', {str(tmp_path / 'p')!r}, *{command.split()!r}]\n"
@@ -54,7 +56,22 @@ def test_no_client_command_imports_libp2p(command: str, tmp_path: Path) -> None:
     assert ran.stdout.splitlines()[-1] == "False"
 
 
-@pytest.mark.parametrize("command", ["init", "daemon", "demo", "id", "status", "pin add", "pin ls"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "init",
+        "daemon",
+        "demo",
+        "id",
+        "status",
+        "pin add",
+        "pin ls",
+        "peers ls",
+        "peers add",
+        "peers rm",
+        "leader transfer",
+    ],
+)
 def test_every_command_explains_itself(run: Run, command: str) -> None:
     ran = run(*command.split(), "--help")
 
@@ -176,6 +193,66 @@ def test_a_given_secret_is_used_and_a_bad_one_is_not_shown(
     )
 
 
+def _init_with_secret(run: Run, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Ran:
+    monkeypatch.setenv("CLUSTER_SECRET", "ab" * 32)
+    return run("init", *arguments)
+
+
+def test_a_peer_that_joins_founds_no_cluster_and_remembers_whom_to_ask(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = f"/ip4/10.0.0.1/tcp/9096/p2p/{A}"
+
+    ran = _init_with_secret(run, monkeypatch, "--join", member, "--json")
+
+    service = json.loads((tmp_path / "peer/service.json").read_text())
+    assert json.loads(ran.out)["cluster_peers"] == []
+    assert service["consensus"]["raft"]["init_peerset"] == []
+    assert service["consensus"]["raft_node"]["bootstrap"] is False
+    assert service["consensus"]["raft_node"]["join_multiaddresses"] == [member]
+    assert (tmp_path / "peer/peerstore").read_text() == f"{member}\n"
+
+
+def test_a_peer_that_waits_founds_no_cluster_and_asks_nobody(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = _init_with_secret(run, monkeypatch, "--wait")
+
+    service = json.loads((tmp_path / "peer/service.json").read_text())
+    assert "none yet: waits for `raft-node peers add` on a member" in ran.out
+    assert service["consensus"]["raft_node"]["bootstrap"] is False
+    assert service["consensus"]["raft_node"]["join_multiaddresses"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--join", "/ip4/10.0.0.1/tcp/9096"], "does not end in a peer's ID"),
+        (["--join", "10.0.0.1"], "--join: address 1: '10.0.0.1' is not a multiaddr"),
+        (["--wait", "--peers", f"/ip4/10.0.0.1/tcp/9096/p2p/{A}"], "--peers: founds a cluster"),
+    ],
+)
+def test_a_malformed_way_to_join_is_refused_and_makes_nothing(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    named: str,
+) -> None:
+    ran = _init_with_secret(run, monkeypatch, *arguments)
+
+    assert ran.code == 2
+    assert named in ran.err
+    assert not (tmp_path / "peer/identity.json").exists()
+
+
+def test_a_peer_that_joins_needs_the_secret_of_the_cluster(run: Run) -> None:
+    ran = run("init", "--wait")
+
+    assert ran.code == 2
+    assert "set CLUSTER_SECRET" in ran.err
+
+
 # -- asking a peer
 
 
@@ -244,15 +321,18 @@ def test_status_without_a_leader_is_shown_with_its_exit_code(
     assert "leader  none known; one was heard 0.0 s ago" in ran.out
 
 
-def test_peers_are_listed_also_one_that_is_not_reached(run: Run, url: str) -> None:
-    ran = run("--host", url, "peers", "ls")
-
-    assert f"{B} | node-b | Sees 2 other peers" in ran.out
-    assert f"{C} |  | ERROR: connection refused" in ran.out
-
-
 @pytest.mark.parametrize(
-    "arguments", [("id",), ("status",), ("pin", "ls"), ("pin", "add", CID_V0), ("peers", "ls")]
+    "arguments",
+    [
+        ("id",),
+        ("status",),
+        ("pin", "ls"),
+        ("pin", "add", CID_V0),
+        ("peers", "ls"),
+        ("peers", "add", A),
+        ("peers", "rm", A),
+        ("leader", "transfer"),
+    ],
 )
 def test_a_daemon_that_does_not_answer_is_named(run: Run, arguments: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -262,7 +262,6 @@ async def test_a_long_list_streams_every_pin_in_order(tmp_path: Path) -> None:
         ("GET /pins", 501),
         (f"GET /pins/{CID_V0}", 501),
         ("POST /add", 501),
-        ("POST /peers", 501),
         ("GET /health/graph", 501),
         ("GET /monitor/metrics/ping", 501),
         (f"POST /pins/ipns/{CID_V0}", 501),

@@ -25,9 +25,11 @@ async def _serve(nursery: trio.Nursery, consensus: FakeConsensus, folder: Path) 
     app = build_app(
         consensus,
         FakeDirectory(),
+        consensus,
         config=config,
         version="1",
         replication=ReplicationFactors(),
+        is_removed=lambda: False,
     )
     url = server.urls[0]
     await nursery.start(server.run, app)
@@ -55,6 +57,29 @@ async def test_a_header_over_the_limit_is_refused(tmp_path: Path) -> None:
         nursery.cancel_scope.cancel()
 
     assert answer.status_code == 431
+
+
+@pytest.mark.parametrize("is_broken_off", [False, True])
+async def test_a_body_without_a_length_is_bounded_too(
+    tmp_path: Path, *, is_broken_off: bool
+) -> None:
+    async with trio.open_nursery() as nursery:
+        url = await _serve(nursery, FakeConsensus(), tmp_path)
+        port = int(url.rpartition(":")[2])
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            head = b"POST /peers HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            await stream.send_all(head + b"1000\r\n" + b" " * 4096 + b"\r\n")
+            if is_broken_off:
+                await stream.aclose()
+            else:
+                await stream.send_all((b"1000\r\n" + b" " * 4096 + b"\r\n") * 16)
+                answer = bytes(await stream.receive_some(4096))
+                assert answer.startswith(b"HTTP/1.1 413")
+        async with httpx.AsyncClient(base_url=url) as client:
+            after = await client.get("/id")
+        nursery.cancel_scope.cancel()
+
+    assert after.status_code == 200
 
 
 async def test_a_body_that_nobody_asked_for_does_not_stop_the_server(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.peer_id import PeerID
-from node.address_book import AddressBook
 from node.directory import Directory
 from node.peer_description import (
     IPFSDescription,
@@ -133,11 +132,9 @@ def _directory(answers: dict[str, Callable[[], bytes]]) -> Directory:
         own=PeerID.parse(A),
         peername="node-a",
         version="1",
-        addresses=[f"/ip4/127.0.0.1/tcp/1/p2p/{A}"],
+        addresses=lambda: [f"/ip4/127.0.0.1/tcp/1/p2p/{A}"],
         members=lambda: [PeerID.parse(text) for text in (A, B, C)],
-        book=AddressBook.of(
-            [f"/ip4/127.0.0.1/tcp/2/p2p/{B}", f"/ip4/127.0.0.1/tcp/9/p2p/{ID}"], source="test"
-        ),
+        known=lambda: [f"/ip4/127.0.0.1/tcp/2/p2p/{B}", f"/ip4/127.0.0.1/tcp/9/p2p/{ID}"],
         client=_Answers(answers),  # type: ignore[arg-type]
     )
 
