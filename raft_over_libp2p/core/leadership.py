@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from raft_over_libp2p import limits
-from raft_over_libp2p.core import replication, snapshot_sending, transfer
+from raft_over_libp2p.core import learning, replication, snapshot_sending, transfer
 from raft_over_libp2p.core.calls import HeartbeatCall
 from raft_over_libp2p.core.commitment import next_commit_index
 from raft_over_libp2p.core.messages import (
@@ -23,7 +23,7 @@ from raft_over_libp2p.core.ready import HeartbeatFailed, HeartbeatResumed, Role
 from raft_over_libp2p.core.server import Server
 from raft_over_libp2p.core.status import ProgressMode
 from raft_over_libp2p.errors import ProposalRefused
-from raft_over_libp2p.types import ZERO_GO_TIME, Index, LogEntry, LogType, ServerID, Term
+from raft_over_libp2p.types import ZERO_GO_TIME, Index, LogEntry, LogType, ServerID, Suffrage, Term
 
 __all__ = ["Leadership", "begin"]
 
@@ -57,6 +57,7 @@ class Leadership:
         self.peers: dict[ServerID, Progress] = {}
         self.voters: list[Progress] = []
         self.is_voter = False
+        self.has_learners = False
         self.uncommitted_bytes = 0
         self._proposed: deque[tuple[Index, int]] = deque()
         self.heartbeat_at = math.inf
@@ -82,6 +83,8 @@ class Leadership:
         voters = latest.configuration.voters
         self.voters = [self.peers[peer] for peer in voters if peer != server.id]
         self.is_voter = latest.configuration.is_voter(server.id)
+        members = latest.configuration.servers
+        self.has_learners = any(member.suffrage is Suffrage.STAGING for member in members)
 
     def _let_go(self) -> None:
         """Forget who left and knows it, and who does not answer to its removal."""
@@ -304,6 +307,8 @@ class Leadership:
         """Send what has gathered since the last turn: reads' heartbeats, and entries."""
         if self.reads.is_round_owed:
             self.send_heartbeats()
+        if self.has_learners:
+            learning.go_on(self.server, self)
         for peer in self.peers.values():
             if peer.mode is ProgressMode.SNAPSHOT:
                 snapshot_sending.send_snapshot(self.server, self, peer)

@@ -46,6 +46,8 @@ class Progress:
         "reject_step",
         "removal",
         "retry_at",
+        "round_began_at",
+        "round_goal",
         "snapshot_acknowledged",
         "snapshot_floor",
         "snapshot_in_doubt",
@@ -94,6 +96,9 @@ class Progress:
         """It may still take in a snapshot: no entries before it answered an empty append."""
         self.storage_reject: Index | None = None
         """Previous entry of the append that it could not store last."""
+        self.round_goal: Index | None = None
+        """What it must hold at the end of this round of catching up (thesis 4.2.1)."""
+        self.round_began_at = now
         self.removal: Index | None = None
         """Index of the configuration that it is no member of, once it was removed."""
         self.forgotten_at = math.inf

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from raft_over_libp2p import limits
-from raft_over_libp2p.core.leadership import Leadership
 from raft_over_libp2p.core.membership import PlacedConfiguration
 from raft_over_libp2p.core.membership_change import MembershipChange, next_configuration
 from raft_over_libp2p.core.server import Server
 from raft_over_libp2p.errors import ProposalRefused
 from raft_over_libp2p.types import NO_INDEX, Index, LogType, Term
+
+if TYPE_CHECKING:
+    from raft_over_libp2p.core.leadership import Leadership
 
 __all__ = ["append_change", "may_change"]
 
