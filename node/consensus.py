@@ -434,6 +434,7 @@ class Consensus:
         """
         if self._oplog is not None and not self._stop.is_set() and not self._is_stopping:
             self._is_stopping = True
+            await self._leave(self._oplog.raft)
         self._stop.set()
         await self._stopped.wait()
 

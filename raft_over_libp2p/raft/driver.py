@@ -237,7 +237,7 @@ class Driver:
                 encode_entry(entry)
             self.log_writer.submit(ready.write)
         if ready.send:
-            self.transport.send(ready.send)
+            self.transport.send(list(map(self.snapshots.with_size, ready.send)))
             self._unanswered.difference_update(
                 output.call for output in ready.send if isinstance(output, Reply)
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -23,7 +24,7 @@ from raft_over_libp2p.core.events import (
     SnapshotTaken,
 )
 from raft_over_libp2p.core.messages import InstallSnapshotRequest
-from raft_over_libp2p.core.ready import SnapshotMeta, StoreSnapshot
+from raft_over_libp2p.core.ready import Call, Output, SnapshotMeta, StoreSnapshot
 from raft_over_libp2p.errors import CorruptSnapshot, DurabilityLost, ProposalRefused, StorageError
 from raft_over_libp2p.raft.fsm import FSM
 from raft_over_libp2p.raft.waiting import Waiter
@@ -252,6 +253,20 @@ class Snapshots:
             spooled.cancel()
 
     # -- giving them out
+
+    def with_size(self, output: Output) -> Output:
+        """Return ``output`` with the size of the snapshot it sends, which the core does not know.
+
+        One that is gone leaves as it is, and then fails in the transport.
+        """
+        if not isinstance(output, Call) or not isinstance(output.request, InstallSnapshotRequest):
+            return output
+        request = output.request
+        try:
+            info = self._info(request.last_log_index, request.last_log_term)
+        except StorageError:
+            return output
+        return replace(output, request=replace(request, size_bytes=info.size_bytes))
 
     async def open_snapshot(self, index: Index, term: Term) -> SnapshotSource:
         """Return the snapshot at ``index`` and ``term``, verified; the caller closes it.

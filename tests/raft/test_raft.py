@@ -373,6 +373,42 @@ async def test_a_snapshot_with_nothing_new_is_refused(autojump_clock) -> None:
             await leader.raft.snapshot(timeout_s=5)
 
 
+async def test_a_server_with_an_empty_folder_catches_up_by_snapshot(autojump_clock) -> None:
+    cluster = Cluster(3, RaftConfig(trailing_logs=0))
+    first, second, third = cluster.nodes.values()
+    async with (
+        first.open(cluster.network, cluster.config),
+        second.open(cluster.network, cluster.config),
+    ):
+        cluster.nodes.pop(third.server_id)
+        leader = await cluster.leader()
+        await fill_and_compact(leader)
+        expected = list(leader.fsm.applied)
+
+        async with third.open(cluster.network, cluster.config):
+            await wait_until_equal([third], expected)
+
+            assert third.raft.status().core.snapshot_index > 0
+
+
+async def test_a_follower_restarted_after_an_install_has_the_state_again(autojump_clock) -> None:
+    cluster = Cluster(3, RaftConfig(trailing_logs=0))
+    first, second, third = cluster.nodes.values()
+    async with (
+        first.open(cluster.network, cluster.config),
+        second.open(cluster.network, cluster.config),
+    ):
+        cluster.nodes.pop(third.server_id)
+        leader = await cluster.leader()
+        await fill_and_compact(leader)
+        expected = list(leader.fsm.applied)
+        async with third.open(cluster.network, cluster.config):
+            await wait_until_equal([third], expected)
+
+        async with third.open(cluster.network, cluster.config):
+            await wait_until_equal([third], expected)
+
+
 async def test_an_added_voter_gets_the_log_and_counts(autojump_clock) -> None:
     cluster = Cluster(2)
     fresh = Node(IDS[2], ())
