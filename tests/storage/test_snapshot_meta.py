@@ -28,7 +28,7 @@ def changed(**values: Any) -> bytes:
 
 
 def test_there_are_snapshots_of_go() -> None:
-    assert len(GO_SNAPSHOTS) == 7
+    assert len(GO_SNAPSHOTS) == 8
 
 
 @pytest.mark.parametrize("path", GO_SNAPSHOTS, ids=lambda path: path.name)
