@@ -183,7 +183,7 @@ class TestMetaPages:
 
     def test_another_kind_of_file_is_refused(self) -> None:
         with pytest.raises(
-            CorruptLog, match="its magic number is [0-9a-f]{8}, not BoltDB's ed0cdaed"
+            CorruptLog, match=r"its magic number is [0-9a-f]{8}, not BoltDB's ed0cdaed"
         ):
             BoltFile.open(memory(b"SQLite format 3 almost surely" * 1000), PATH)
 
@@ -279,6 +279,15 @@ def _damaged(data: bytes, dice: random.Random, page_size: int) -> Iterator[bytes
                 at = start + dice.choice((dice.randrange(64), dice.randrange(page_size)))
                 changed[at] ^= 1 << dice.randrange(8)
             yield bytes(changed)
+
+
+def why_refused(data: bytes) -> str:
+    """Return what the reader says of ``data``; nothing when it reads it."""
+    try:
+        read_all(memory(data), PATH)
+    except StorageError as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize(
