@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
+import pytest
 import trio
 
+from raft_over_libp2p.types import LogEntry, LogType, ServerID
 from tests.interop.peer_process import PeerOptions, PeerProcess, id_of, introduce
 
-__all__ = ["Language", "Launch", "agree", "await_applied", "led_by", "start_cluster"]
+__all__ = [
+    "Language",
+    "Launch",
+    "agree",
+    "assert_one_log",
+    "await_applied",
+    "await_members",
+    "each_leads",
+    "language_of",
+    "led_by",
+    "one_among_two",
+    "start_blank",
+    "start_cluster",
+    "voters",
+]
 
 Language: TypeAlias = Literal["go", "python"]
 Launch: TypeAlias = Callable[[str, PeerOptions], Awaitable[PeerProcess]]
 """Starts the peer of a name, whose language is what the name begins with."""
 
-_SLOW: Final = "2s"
+one_among_two = pytest.mark.parametrize(
+    "languages",
+    [
+        pytest.param(("go", "python", "python"), id="one Go, two Python"),
+        pytest.param(("python", "go", "go"), id="one Python, two Go"),
+    ],
+)
+each_leads = pytest.mark.parametrize("leading", ["go", "python"])
+
 _ATTEMPTS: Final = 10
 
 
@@ -25,31 +49,40 @@ def language_of(peer: PeerProcess) -> Language:
 
 
 async def start_cluster(
-    launch: Launch,
-    languages: Sequence[Language],
-    options: PeerOptions | None = None,
-    *,
-    leader: Language | None = None,
+    launch: Launch, languages: Sequence[Language], options: PeerOptions | None = None
 ) -> list[PeerProcess]:
-    """Start a voter of each language given, connected to one another.
-
-    Those that are not of the language ``leader`` campaign later than those that are.
-    """
-    names = [f"{language}{number}" for number, language in enumerate(languages, start=1)]
+    """Start a voter of each language given, connected to one another."""
+    names = _names(languages, 1)
     options = replace(options or PeerOptions(), voters=[id_of(name) for name in names])
-    slow = replace(options, heartbeat_timeout=_SLOW, election_timeout=_SLOW)
+    started = await _start(launch, names, options)
+    await introduce(*started)
+    return started
+
+
+async def start_blank(
+    launch: Launch, languages: Sequence[Language], options: PeerOptions | None = None
+) -> list[PeerProcess]:
+    """Start a peer of each language given that waits to be added, and knows nobody yet.
+
+    Their numbers begin behind those of a cluster of three.
+    """
+    return await _start(launch, _names(languages, 4), options or PeerOptions())
+
+
+async def _start(launch: Launch, names: Sequence[str], options: PeerOptions) -> list[PeerProcess]:
     peers: dict[str, PeerProcess] = {}
 
     async def start(name: str) -> None:
-        is_fast = leader is None or name.startswith(leader)
-        peers[name] = await launch(name, options if is_fast else slow)
+        peers[name] = await launch(name, options)
 
     async with trio.open_nursery() as nursery:
         for name in names:
             nursery.start_soon(start, name)
-    started = [peers[name] for name in names]
-    await introduce(*started)
-    return started
+    return [peers[name] for name in names]
+
+
+def _names(languages: Sequence[Language], first: int) -> list[str]:
+    return [f"{language}{number}" for number, language in enumerate(languages, start=first)]
 
 
 async def agree(peers: Sequence[PeerProcess]) -> list[PeerProcess]:
@@ -64,35 +97,45 @@ async def agree(peers: Sequence[PeerProcess]) -> list[PeerProcess]:
 
 
 async def led_by(language: Language, peers: Sequence[PeerProcess]) -> list[PeerProcess]:
-    """Have a peer of ``language`` lead; return it, then the others.
-
-    A leader of the other language is paused until somebody takes over. A follower of the
-    other language is started afresh meanwhile: with the old leader in mind it would refuse
-    its vote until it campaigns itself.
-    """
+    """Have a peer of ``language`` lead, by a transfer if need be; return it, then the others."""
     for _ in range(_ATTEMPTS):
         leader, *others = await agree(peers)
         if language_of(leader) == language:
             return [leader, *others]
-        leader.pause()
-        try:
-            wanted, unwanted = _split(language, others)
-            for peer in unwanted:
-                await peer.kill()
-                await peer.start()
-            await wanted[0].wait(leader_is_not=leader.id)
-        finally:
-            leader.resume()
-    raise AssertionError(f"no {language} peer came to lead in {_ATTEMPTS} elections")
-
-
-def _split(
-    language: Language, peers: Sequence[PeerProcess]
-) -> tuple[list[PeerProcess], list[PeerProcess]]:
-    wanted = [peer for peer in peers if language_of(peer) == language]
-    return wanted, [peer for peer in peers if peer not in wanted]
+        heir = next(peer for peer in others if language_of(peer) == language)
+        await leader.ask("transfer", peer=heir.id)
+    raise AssertionError(f"no {language} peer came to lead in {_ATTEMPTS} transfers")
 
 
 async def await_applied(peers: Sequence[PeerProcess], index: int) -> None:
     for peer in peers:
         await peer.wait(applied=index)
+
+
+def voters(*peers: PeerProcess) -> dict[ServerID, str]:
+    """Return the members of a configuration in which all of ``peers`` vote."""
+    return {peer.id: "Voter" for peer in peers}
+
+
+async def await_members(peers: Sequence[PeerProcess], members: Mapping[ServerID, str]) -> None:
+    """Wait until all of ``peers`` have just these ``members``, each with its suffrage."""
+    for peer in peers:
+        await peer.wait(servers=members)
+
+
+async def assert_one_log(peers: Sequence[PeerProcess]) -> list[LogEntry]:
+    """Every server holds the same entries, bytes and times included, and has applied the same.
+
+    Returns the entries; where some were let go, those that all still have are compared.
+    """
+    logs = {peer.name: await peer.dump() for peer in peers}
+    applied = {peer.name: await peer.applied() for peer in peers}
+    first = max(log[0].index for log in logs.values())
+    logs = {name: [e for e in log if e.index >= first] for name, log in logs.items()}
+    any_name = peers[0].name
+    assert dict.fromkeys(logs, logs[any_name]) == logs
+    assert dict.fromkeys(applied, applied[any_name]) == applied
+    commands = [entry for entry in logs[any_name] if entry.type is LogType.COMMAND]
+    expected = [(e.index, e.term, e.data) for e in commands]
+    assert expected == [command for command in applied[any_name] if command[0] >= first]
+    return logs[any_name]

@@ -11,8 +11,18 @@ from typing import Final
 
 import pytest
 
-from raft_over_libp2p.types import LogEntry, LogType, Term
-from tests.interop.cluster import Language, Launch, agree, await_applied, led_by, start_cluster
+from raft_over_libp2p.types import LogType
+from tests.interop.cluster import (
+    Language,
+    Launch,
+    agree,
+    assert_one_log,
+    await_applied,
+    each_leads,
+    led_by,
+    one_among_two,
+    start_cluster,
+)
 from tests.interop.peer_process import PeerError, PeerOptions, PeerProcess
 
 pytestmark = [pytest.mark.go, pytest.mark.slow]
@@ -24,33 +34,12 @@ _MANY: Final = [b"entry %d" % number for number in range(300)]
 _GO_AMONG_PYTHON: Final[tuple[Language, ...]] = ("go", "python", "python")
 _PYTHON_AMONG_GO: Final[tuple[Language, ...]] = ("python", "go", "go")
 
-one_among_two = pytest.mark.parametrize(
-    "languages",
-    [
-        pytest.param(_GO_AMONG_PYTHON, id="one Go, two Python"),
-        pytest.param(_PYTHON_AMONG_GO, id="one Python, two Go"),
-    ],
-)
-each_leads = pytest.mark.parametrize("leading", ["go", "python"])
-
 
 async def _cluster_led_by(
     launch: Launch, languages: Sequence[Language], leading: Language
 ) -> list[PeerProcess]:
-    peers = await start_cluster(launch, languages, _OPTIONS, leader=leading)
+    peers = await start_cluster(launch, languages, _OPTIONS)
     return await led_by(leading, peers)
-
-
-async def _assert_one_log(peers: Sequence[PeerProcess]) -> list[LogEntry]:
-    """Every server holds the same entries, bytes and times included, and has applied the same."""
-    logs = {peer.name: await peer.dump() for peer in peers}
-    applied = {peer.name: await peer.applied() for peer in peers}
-    first = peers[0].name
-    assert dict.fromkeys(logs, logs[first]) == logs
-    assert dict.fromkeys(applied, applied[first]) == applied
-    commands = [entry for entry in logs[first] if entry.type is LogType.COMMAND]
-    assert [(e.index, e.term, e.data) for e in commands] == applied[first]
-    return logs[first]
 
 
 @one_among_two
@@ -63,7 +52,7 @@ async def test_what_a_leader_commits_is_the_same_on_all(
     *_, last = await peers[0].apply(b"", b"one", bytes(range(256)), b"x" * 70_000, *_MANY)
     await await_applied(peers, last)
 
-    log = await _assert_one_log(peers)
+    log = await assert_one_log(peers)
     data = [entry.data for entry in log if entry.type is LogType.COMMAND]
     assert [b"", b"one", bytes(range(256)), b"x" * 70_000, *_MANY] == data
 
@@ -84,7 +73,7 @@ async def test_a_killed_leader_is_replaced_by_the_other_language_and_catches_up(
     await leader.start()
     await await_applied([leader, *others], last)
 
-    log = await _assert_one_log([leader, *others])
+    log = await assert_one_log([leader, *others])
     terms = {entry.data: entry.term for entry in log if entry.type is LogType.COMMAND}
     assert terms[b"under the first"] < terms[_MANY[0]]
 
@@ -101,7 +90,7 @@ async def test_a_follower_that_was_away_catches_up_from_the_other_language(
     await away.start()
     await await_applied([leader, *others], last)
 
-    log = await _assert_one_log([leader, *others])
+    log = await assert_one_log([leader, *others])
     assert 1 == log[0].index  # by entries, from the first on
 
 
@@ -117,7 +106,7 @@ async def test_two_servers_of_two_languages_elect_and_commit(
     (last,) = await leader.apply(b"with the other's vote and answer")
     await follower.wait(applied=last)
 
-    await _assert_one_log([leader, follower])
+    await assert_one_log([leader, follower])
 
 
 @one_among_two
@@ -141,22 +130,8 @@ async def test_entries_that_were_never_committed_give_way_to_the_other_language(
     await old.start()
     await await_applied([old, *others], last)
 
-    log = await _assert_one_log([old, *others])
+    log = await assert_one_log([old, *others])
     assert b"never" not in {entry.data for entry in log}
-
-
-async def test_go_hands_leadership_to_python(launch: Launch) -> None:
-    leader, *others = await _cluster_led_by(launch, _PYTHON_AMONG_GO, "go")
-    python = next(peer for peer in others if peer.name.startswith("python"))
-    before = (await leader.status()).term
-
-    await leader.ask("transfer", peer=python.id)
-
-    status = await python.wait(state="Leader", timeout_s=1)
-    assert Term(before + 1) == status.term
-    (last,) = await python.apply(b"from the new leader")
-    await await_applied([leader, *others], last)
-    await _assert_one_log([leader, *others])
 
 
 @pytest.mark.parametrize("security", ["noise", "tls"])
@@ -167,4 +142,4 @@ async def test_servers_agree_over_each_security_that_go_has(launch: Launch, secu
     (last,) = await leader.apply(b"encrypted")
     await await_applied(others, last)
 
-    await _assert_one_log([leader, *others])
+    await assert_one_log([leader, *others])

@@ -8,7 +8,15 @@ from typing import Any, Final
 
 import pytest
 
-from tests.interop.cluster import Language, Launch, await_applied, led_by, start_cluster
+from tests.interop.cluster import (
+    Language,
+    Launch,
+    await_applied,
+    each_leads,
+    led_by,
+    one_among_two,
+    start_cluster,
+)
 from tests.interop.peer_process import PeerOptions, PeerProcess
 
 pytestmark = [pytest.mark.go, pytest.mark.slow]
@@ -16,15 +24,6 @@ pytestmark = [pytest.mark.go, pytest.mark.slow]
 _OPTIONS: Final = PeerOptions(mode="cluster", secret="5a" * 32)
 _KEPT: Final = "bafkreidgvpkjawlxz6sffxzwgooowe5yt7i6wsyg236mfoks77nywkptdq"
 _REMOVED: Final = "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn"
-
-one_among_two = pytest.mark.parametrize(
-    "languages",
-    [
-        pytest.param(("go", "python", "python"), id="one Go, two Python"),
-        pytest.param(("python", "go", "go"), id="one Python, two Go"),
-    ],
-)
-each_leads = pytest.mark.parametrize("leading", ["go", "python"])
 
 
 async def _pinsets(peers: Sequence[PeerProcess]) -> dict[str, dict[str, str]]:
@@ -57,7 +56,7 @@ def _pin(cid: str, name: str) -> dict[str, object]:
 async def test_what_is_pinned_through_any_peer_is_on_every_peer(
     launch: Launch, languages: Sequence[Language], leading: Language
 ) -> None:
-    peers = await start_cluster(launch, languages, _OPTIONS, leader=leading)
+    peers = await start_cluster(launch, languages, _OPTIONS)
     leader, *followers = peers = await led_by(leading, peers)
 
     for peer in peers:
@@ -81,7 +80,7 @@ async def test_under_a_python_leader_no_field_of_one_pin_leaks_into_the_next(
     launch: Launch, languages: Sequence[Language]
 ) -> None:
     """Go decodes each operation over the one before: fields left out keep their old values."""
-    peers = await start_cluster(launch, languages, _OPTIONS, leader="python")
+    peers = await start_cluster(launch, languages, _OPTIONS)
     leader, *followers = peers = await led_by("python", peers)
     go = next(peer for peer in followers if peer.name.startswith("go"))
 

@@ -1,0 +1,162 @@
+"""Peers of both languages come and go under a leader of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import pytest
+import trio
+
+from tests.interop.cluster import (
+    Language,
+    Launch,
+    agree,
+    assert_one_log,
+    await_applied,
+    await_members,
+    each_leads,
+    language_of,
+    led_by,
+    one_among_two,
+    start_blank,
+    start_cluster,
+    voters,
+)
+from tests.interop.peer_process import PeerError, PeerOptions, PeerProcess, introduce
+
+pytestmark = [pytest.mark.go, pytest.mark.slow]
+
+_OPTIONS: Final = PeerOptions(secret="5a" * 32)
+_TWO_ELECTIONS_S: Final = 1.5
+"""More than twice the longest election timeout of these options."""
+_MANY: Final = [b"entry %d" % number for number in range(200)]
+
+
+async def _cluster_led_by(
+    launch: Launch,
+    languages: Sequence[Language],
+    leading: Language,
+    options: PeerOptions = _OPTIONS,
+    joiners: Sequence[Language] = (),
+) -> tuple[list[PeerProcess], list[PeerProcess]]:
+    """Start voters and blank peers side by side; return them, the leader first, and the blank."""
+    blank: list[PeerProcess] = []
+
+    async def start() -> None:
+        blank.extend(await start_blank(launch, joiners, options))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(start)
+        members = await start_cluster(launch, languages, options)
+    await introduce(*members, *blank)
+    return await led_by(leading, members), blank
+
+
+@one_among_two
+@each_leads
+async def test_a_peer_of_each_language_is_added_holds_the_log_and_votes(
+    launch: Launch, languages: Sequence[Language], leading: Language
+) -> None:
+    """Rule 14 [M]: a blank voter of either language votes for who it does not know yet."""
+    members, joiners = await _cluster_led_by(launch, languages, leading, joiners=["go", "python"])
+    leader, *others = members
+    await leader.apply(*_MANY)
+
+    for joiner in joiners:
+        await leader.ask("add_voter", peer=joiner.id)
+    (last,) = await leader.apply(b"to five")
+    await await_applied([*members, *joiners], last)
+    await await_members([*members, *joiners], voters(*members, *joiners))
+    await assert_one_log([*members, *joiners])
+
+    # Only with the newcomers is there a majority of five now.
+    await others[0].kill()
+    await leader.kill()
+    rest = [others[1], *joiners]
+    for peer in rest:
+        await peer.wait(leader_is_not=leader.id)
+    successor, *_ = await agree(rest)
+    (last,) = await successor.apply(b"with the newcomers' votes")
+    await await_applied(rest, last)
+    await assert_one_log(rest)
+
+
+@one_among_two
+@each_leads
+async def test_a_member_is_demoted_removed_and_added_again(
+    launch: Launch, languages: Sequence[Language], leading: Language
+) -> None:
+    (leader, *others), _ = await _cluster_led_by(launch, languages, leading)
+    unlike = [peer for peer in others if language_of(peer) != leading]
+    (member, *_), (stays,) = unlike, [peer for peer in others if peer is not unlike[0]]
+    await leader.apply(b"three voters")
+
+    await leader.ask("demote", peer=member.id)
+    (last,) = await leader.apply(b"two voters, one without a vote")
+    await await_applied([leader, stays, member], last)
+    await await_members([leader, stays, member], voters(leader, stays) | {member.id: "Nonvoter"})
+
+    await leader.ask("remove", peer=member.id)
+    *_, last = await leader.apply(*_MANY)
+    await await_applied([leader, stays], last)
+    await await_members([leader, stays], voters(leader, stays))
+
+    await leader.ask("add_nonvoter", peer=member.id)
+    await leader.ask("add_voter", peer=member.id)
+    (last,) = await leader.apply(b"three voters again")
+    await await_applied([leader, stays, member], last)
+    await await_members([leader, stays, member], voters(leader, stays, member))
+    await assert_one_log([leader, stays, member])
+
+    await stays.kill()  # so that its vote and its answers count again
+    (last,) = await leader.apply(b"with its answer")
+    await await_applied([member], last)
+
+
+@one_among_two
+@each_leads
+async def test_a_leader_that_removes_itself_steps_down_and_the_others_go_on(
+    launch: Launch, languages: Sequence[Language], leading: Language
+) -> None:
+    (leader, *others), _ = await _cluster_led_by(launch, languages, leading)
+    (before,) = await leader.apply(b"of three")
+
+    await leader.ask("remove", peer=leader.id)
+
+    await leader.wait(state="Follower", servers=voters(*others))
+    for peer in others:
+        await peer.wait(leader_is_not=leader.id)
+    successor, _ = await agree(others)
+    (last,) = await successor.apply(b"of two")
+    await await_applied(others, last)
+    await await_members(others, voters(*others))
+    await assert_one_log(others)
+    assert before < last
+    assert b"of two" not in {data for _, _, data in await leader.applied()}
+
+    await successor.ask("add_voter", peer=leader.id)
+    (last,) = await successor.apply(b"of three again")
+    await await_applied([leader, *others], last)
+    await await_members([leader, *others], voters(leader, *others))
+
+
+@one_among_two
+async def test_a_python_peer_that_a_go_leader_removed_disturbs_nobody(
+    launch: Launch, languages: Sequence[Language]
+) -> None:
+    """raft-wire 4.6, rule 10: Go sends the removal once, and never says that it is agreed on."""
+    (leader, *others), _ = await _cluster_led_by(launch, languages, "go")
+    removed = next(peer for peer in others if language_of(peer) == "python")
+    await leader.apply(b"of three")
+    term = (await leader.status()).term
+
+    await leader.ask("remove", peer=removed.id)
+
+    rest = [leader, *(peer for peer in others if peer is not removed)]
+    await removed.wait(servers=voters(*rest))
+    with pytest.raises(PeerError, match="still Leader"):
+        await leader.wait(state="Follower", timeout_s=_TWO_ELECTIONS_S)
+    assert [term] * 3 == [(await peer.status()).term for peer in (*rest, removed)]
+    (last,) = await leader.apply(b"of two")
+    await await_applied(rest, last)
