@@ -41,14 +41,16 @@ class LeadershipTransfer:
     async def transfer(self, target: PeerID | None, *, timeout_s: float) -> PeerID:
         """Hand leadership to ``target``, or to the voter that is furthest; return who it is.
 
+        Nothing is to be done when ``target`` leads already.
+
         Raises:
             NoLeader, NotLeader, ProposalRefused: it was not handed over; says why.
             OutcomeUnknown: it may be.
 
         """
         leader = self._consensus.leader()
-        if target is not None and target == leader:
-            raise ProposalRefused(f"leadership stays with {leader}: it leads already")
+        if target == leader:
+            return leader
         if leader == self._consensus.peer_id:
             return await self._consensus.transfer_leadership(target, timeout_s=timeout_s)
         return await self._ask(leader, target, timeout_s)

@@ -1,4 +1,4 @@
-"""``raft-node demo``: three peers agree on some thousand pins and survive their leader's death."""
+"""``raft-node demo``: a cluster of one grows to three, loses its leader, loses a member, and agrees."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ _START_S = 30.0
 _ELECTION_S = 20.0
 _CATCH_UP_S = 20.0
 _CONNECTIONS = 8
+_SNAPSHOT_S = 15.0
 _KILL_AFTER = 0.4
 """The part of all files after which the leader is killed."""
 
@@ -42,9 +43,10 @@ _KILL_AFTER = 0.4
 def demo_command(*, keep: bool, files: int | None) -> None:
     """Three peers agree on pins and survive the death of their leader.
 
-    Runs three daemons in a private folder, pins every file of Python's standard library
-    through all of them, kills the leader meanwhile, restarts it, and compares what the peers
-    hold. Exit code 0 when all three agree and nothing acknowledged is lost, else 1.
+    Runs a daemon in a private folder and adds two more to its cluster; pins every file of
+    Python's standard library through all of them and kills the leader meanwhile; restarts it;
+    removes a peer and has it back with an empty folder; and compares what the peers hold.
+    Exit code 0 when all three agree and nothing acknowledged is lost, else 1.
     """
     import trio
 
@@ -101,16 +103,16 @@ class _Demo:
     async def _tell(self) -> None:
         import trio
 
-        from node.cli.demo_cluster import running_cluster
+        from node.cli.demo_cluster import new_cluster
 
         is_kept = trio.Event()
         started = trio.current_time()
-        async with running_cluster(
-            self.folder, is_kept=is_kept, connections=_CONNECTIONS
-        ) as cluster:
+        async with new_cluster(self.folder, is_kept=is_kept, connections=_CONNECTIONS) as cluster:
             leader, term = await self._start(cluster, started)
+            await self._grow(cluster, leader)
             load, dead, index_then = await self._pin_and_kill(cluster, leader, term)
             await self._restart(cluster, dead, index_then)
+            await self._remove_and_add_back(cluster)
             await self._compare(cluster, load)
             if self.keep:
                 is_kept.set()
@@ -120,15 +122,38 @@ class _Demo:
     async def _start(self, cluster: DemoCluster, started: float) -> tuple[DemoPeer, int]:
         import trio
 
-        self._step(1, "Three peers, three processes, one private libp2p network")
-        for peer in cluster.peers:
-            pid = peer.process.pid if peer.process else "-"
-            self._line(f"   [cyan]{peer.name}[/]  {peer.peer_id}  {peer.url}  pid {pid}")
-        with self.console.status("   waiting for a leader"):
+        self._step(1, "One peer, one process: a cluster of one")
+        first = cluster.peers[0]
+        await first.start()
+        self._introduce(first)
+        with self.console.status("   waiting for it to lead"):
             leader, term = await cluster.leader(within_s=_START_S)
         waited = trio.current_time() - started
         self._line(f"   [cyan]{leader.name}[/] leads term {term}, {waited:.1f} s after the start")
         return leader, term
+
+    async def _grow(self, cluster: DemoCluster, leader: DemoPeer) -> None:
+        import trio
+
+        self._step(2, "Two more processes are added to it by their multiaddrs")
+        newcomers = cluster.peers[1:]
+        for peer in newcomers:
+            await peer.start()
+            self._introduce(peer)
+        for peer in newcomers:
+            with self.console.status(f"   waiting for {peer.name}"):
+                await cluster.wait_status(peer, "started", lambda _: True, within_s=_START_S)
+                asked = trio.current_time()
+                await leader.add(peer)
+                took = trio.current_time() - asked
+            self._line(
+                f"   added {peer.multiaddr.rpartition('/p2p/')[0]}/p2p/...{peer.peer_id[-6:]}"
+                f"  [cyan]{peer.name}[/] votes after [bold]{took:.1f} s[/]"
+            )
+
+    def _introduce(self, peer: DemoPeer) -> None:
+        pid = peer.process.pid if peer.process else "-"
+        self._line(f"   [cyan]{peer.name}[/]  {peer.peer_id}  {peer.url}  pid {pid}")
 
     async def _pin_and_kill(
         self, cluster: DemoCluster, leader: DemoPeer, term: int
@@ -142,7 +167,7 @@ class _Demo:
         root = library_root()
         paths = library_files(root, self.files)
         self._step(
-            2,
+            3,
             f"Every file of {root} ({len(paths)}) is pinned under its own CID,\n"
             f"   through all three peers, {_CONNECTIONS} connections each",
         )
@@ -179,7 +204,7 @@ class _Demo:
     async def _restart(self, cluster: DemoCluster, dead: DemoPeer, index_then: int) -> None:
         import trio
 
-        self._step(3, f"{dead.name} is started again and catches up")
+        self._step(4, f"{dead.name} is started again and catches up")
         leader, _ = await cluster.leader(within_s=_ELECTION_S)
         status = await leader.status()
         target = status["commit_index"] if status else 0
@@ -195,11 +220,62 @@ class _Demo:
             f"{answered - started:.1f} s and had them all {caught_up - answered:.1f} s later"
         )
 
+    async def _remove_and_add_back(self, cluster: DemoCluster) -> None:
+        import trio
+
+        leader, _ = await cluster.leader(within_s=_ELECTION_S)
+        gone = next(peer for peer in reversed(cluster.peers) if peer is not leader)
+        self._step(5, f"{gone.name} is removed, and comes back with an empty folder")
+        with self.console.status(f"   waiting for {gone.name} to hear of it"):
+            await leader.remove(gone)
+            removed = trio.current_time()
+            await cluster.wait_status(
+                gone,
+                "heard of its removal",
+                lambda status: status["standing"] == "removed",
+                within_s=_ELECTION_S,
+            )
+            took = trio.current_time() - removed
+        self._line(f"   removed; {took:.1f} s later it says so itself, and campaigns no more")
+        with self.console.status(f"   waiting for {gone.name}"):
+            await gone.stop()
+            gone.wipe()
+            await gone.start()
+            await cluster.wait_status(gone, "started", lambda _: True, within_s=_START_S)
+            before = await cluster.wait_status(
+                leader,
+                "compacted its log",
+                lambda status: status["first_index"] > 1,
+                within_s=_SNAPSHOT_S,
+            )
+            asked = trio.current_time()
+            await leader.add(gone)
+            took = trio.current_time() - asked
+        self._introduce(gone)
+        self._line(
+            f"   the leader's log begins at entry {before['first_index']} of "
+            f"{before['last_index']}: what was before is in its snapshot"
+        )
+        await self._show_snapshot(cluster, gone, took)
+
+    async def _show_snapshot(self, cluster: DemoCluster, gone: DemoPeer, took: float) -> None:
+        from node.cli.demo_cluster import DemoFailed
+
+        status = await cluster.wait_status(gone, "answered", lambda _: True, within_s=_START_S)
+        index = status["snapshot_index"]
+        if index == 0:
+            raise DemoFailed(f"{gone.name} caught up without a snapshot")
+        self._line(
+            f"   it was sent a snapshot of [bold]{gone.snapshot_bytes()} bytes[/] in place of "
+            f"entries 1 to {index}, then {status['applied_index'] - index} entries; it votes "
+            f"after [bold]{took:.1f} s[/]"
+        )
+
     async def _compare(self, cluster: DemoCluster, load: PinLoad) -> None:
         from node.cli.console import table
         from node.cli.demo_cluster import DemoFailed
 
-        self._step(4, "What each peer holds")
+        self._step(6, "What each peer holds")
         statuses = await self._settled(cluster)
         table(
             ("peer", "role", "pins", "applied", "digest of the pinset"),
@@ -248,7 +324,7 @@ class _Demo:
     def _say_how_to_use(self, cluster: DemoCluster) -> None:
         first = cluster.peers[0]
         pids = " ".join(str(peer.process.pid) for peer in cluster.peers if peer.process)
-        self._step(5, "The three peers go on running")
+        self._step(7, "The three peers go on running")
         self._line(f"   raft-node -c {first.folder} status")
         self._line(f"   raft-node -c {first.folder} pin ls")
         self._line(f"   curl {first.url}/id")
