@@ -18,7 +18,7 @@ from raft_over_libp2p.core.messages import (
 from raft_over_libp2p.core.quorum import majority
 from raft_over_libp2p.core.ready import Removed, Role
 from raft_over_libp2p.core.server import Server
-from raft_over_libp2p.types import ServerID, Term
+from raft_over_libp2p.types import NO_TERM, ServerID, Term
 
 __all__ = [
     "Candidacy",
@@ -30,6 +30,10 @@ __all__ = [
     "on_persisted",
     "on_timeout",
 ]
+
+
+_ROUNDS_UNTIL_GIVEN_UP = 3
+"""Refused rounds in a row after which a server that is no voter any more stops asking."""
 
 
 class Phase(Enum):
@@ -49,10 +53,12 @@ class Candidacy:
     is_transfer: bool = False
     granted: set[ServerID] = field(default_factory=set)
     refused: set[ServerID] = field(default_factory=set)
+    """Who will not grant in this round: it said so, or did not answer."""
+    said_no: set[ServerID] = field(default_factory=set)
 
 
-def may_campaign(server: Server) -> bool:
-    """Tell whether this server may ask for votes now.
+def may_campaign(server: Server, *, is_asked: bool = False) -> bool:
+    """Tell whether this server may ask for votes now; ``is_asked`` if its leader wants it to.
 
     It must be a voter in the latest or in the committed configuration: a leader that crashed
     after appending its own removal may hold the only log that can win (rule 10). It must not
@@ -61,10 +67,48 @@ def may_campaign(server: Server) -> bool:
     """
     return (
         server.membership.is_voter(server.id)
+        and not _is_given_up(server)
+        and (is_asked or not _is_of_the_past(server))
         and not server.is_held_back
         and not server.is_disputed
         and not server.is_write_overdue
     )
+
+
+def _is_given_up(server: Server) -> bool:
+    """Tell whether it is no voter in its latest configuration, and those who are will not have it.
+
+    It cannot know that its removal is agreed on: a Go leader sends the removal, and not that.
+    But a majority of the others answered, several times, so they can go on without it. Should
+    they need it, they will ask for its vote, and it campaigns again.
+    """
+    is_out = not server.membership.latest.configuration.is_voter(server.id)
+    return is_out and server.rounds_refused >= _ROUNDS_UNTIL_GIVEN_UP
+
+
+def _is_of_the_past(server: Server) -> bool:
+    """Tell whether its configuration, of which it is the only voter, is known to be an old one.
+
+    It would elect itself and be asked by nobody. But others have led since that configuration
+    was written: a founder that was removed, emptied and added again passes through its own
+    first configuration while it catches up. What its leader appended in its own reign is new,
+    as when the other of two voters removes itself.
+    """
+    latest = server.membership.latest
+    if latest.configuration.voters != (server.id,):
+        return False
+    log = server.log
+    written_in = log.term(latest.index) or log.term(log.snapshot_index) or NO_TERM
+    return server.followed_term > written_in
+
+
+def _note_refusals(server: Server) -> None:
+    """Note whether the round that ends was refused by a majority that answered."""
+    if server.candidacy is not None:
+        voters = server.membership.latest.configuration.voters
+        said_no = server.candidacy.said_no.intersection(voters)
+        is_refused = len(said_no) >= majority(len(voters))
+        server.rounds_refused = server.rounds_refused + 1 if is_refused else 0
 
 
 def on_timeout(server: Server) -> None:
@@ -75,6 +119,7 @@ def on_timeout(server: Server) -> None:
         server.election_at = server.last_contact + server.random_timeout(heartbeat_timeout_s)
         return
     server.leader = None
+    _note_refusals(server)
     if may_campaign(server):
         campaign(server)
         return
@@ -90,8 +135,8 @@ def on_timeout(server: Server) -> None:
 
 def _tell_removal(server: Server) -> None:
     membership = server.membership
-    is_removed = server.was_member and membership.is_latest_committed
-    if is_removed and not membership.has(server.id):
+    is_known = membership.is_latest_committed or _is_given_up(server)
+    if server.was_member and is_known and not membership.latest.configuration.has(server.id):
         server.was_member = False
         server.ready.observations.append(Removed(membership.latest.index))
 
@@ -169,7 +214,10 @@ def on_answer(server: Server, call: VoteCall, response: Response) -> None:
     if response.term > asked:
         server.adopt_term(response.term)
     else:
-        _count(server, call.peer, granted=response.granted and response.term == asked)
+        granted = response.granted and response.term == asked
+        if not granted:
+            candidacy.said_no.add(call.peer)
+        _count(server, call.peer, granted=granted)
 
 
 def on_failure(server: Server, call: VoteCall) -> None:

@@ -82,6 +82,8 @@ def follow(server: Server, peer: ServerID, term: Term) -> bool:
     if server.role is not Role.FOLLOWER:
         server.become_follower()
     server.leader = peer
+    server.followed_term = term
+    server.rounds_refused = 0
     return True
 
 
@@ -208,7 +210,7 @@ def answer_timeout_now(
     del request
     if server.role is Role.LEADER or peer != server.term_leader or peer == server.id:
         server.reply(call, ErrorResponse(error=f"{peer} does not lead term {server.term}"))
-    elif not election.may_campaign(server):
+    elif not election.may_campaign(server, is_asked=True):
         server.reply(call, ErrorResponse(error="this server may not campaign now"))
     else:
         server.reply(call, TimeoutNowResponse())

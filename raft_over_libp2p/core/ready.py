@@ -193,11 +193,12 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """This server was a member, is none in the committed configuration, and hears of no leader.
+    """This server was a member, is none in the latest configuration, and hears of no leader.
 
-    ``index`` is that configuration's. It campaigns no more. It is not told at the moment the
-    removal commits, but an election timeout after the last word of a leader: a server that is
-    added again, and catches up through its own removal, hears leaders all the while.
+    ``index`` is that configuration's, which is agreed on, or whose voters refused several times
+    to elect this server. It campaigns no more. It is not told at the moment the removal
+    commits, but an election timeout after the last word of a leader: a server that is added
+    again, and catches up through its own removal, hears leaders all the while.
     """
 
     index: Index

@@ -32,6 +32,7 @@ from raft_over_libp2p.core.writes import Writes
 from raft_over_libp2p.errors import invariant
 from raft_over_libp2p.types import (
     NO_INDEX,
+    NO_TERM,
     BatchID,
     CallID,
     Configuration,
@@ -109,19 +110,28 @@ class Server:
         self.refused_reads: list[int] = []
         self.alarmed: set[tuple[ServerID | None, str]] = set()
 
-        self.last_contact = now
+        self.installing: Installing | None = None
+        self.transfer: Transfer | None = None
+        self.is_disputed = False
+        """The cluster contradicts our snapshot (mixed-cluster rule 11)."""
+        self._watch_leaders(initial)
+        check_at = now + self.random_timeout(config.snapshot_interval_s)
+        self.snapshotting = Snapshotting(initial.snapshot, check_at)
+
+    def _watch_leaders(self, initial: InitialState) -> None:
+        """Begin to note who leads and when it was heard, and when to campaign."""
+        self.last_contact = self.now
         """Last sign of a leader or granted vote: what the election timer goes by."""
         self.leader_contact: float | None = None
         """Last successful AppendEntries of a leader."""
-        self.installing: Installing | None = None
-        self.is_disputed = False  # the cluster contradicts our snapshot (mixed-cluster rule 11)
-        self.transfer: Transfer | None = None
+        self.followed_term = NO_TERM
+        """The newest term in which another server led this one."""
+        self.rounds_refused = 0
+        """Campaigns in a row that a majority answered with no."""
         self.is_held_back = initial.campaign_after_write
         self.election_at = math.inf
         self.is_rearmed = False
         self.arm_election_timer()
-        check_at = now + self.random_timeout(config.snapshot_interval_s)
-        self.snapshotting = Snapshotting(initial.snapshot, check_at)
 
     def _initial_membership(self, initial: InitialState) -> Membership:
         snapshot = initial.snapshot

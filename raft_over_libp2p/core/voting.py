@@ -59,6 +59,7 @@ def answer_vote(server: Server, call: CallID, peer: ServerID, request: RequestVo
     if peer == server.id:
         server.reply(call, ErrorResponse(error="a server does not ask itself for a vote"))
         return
+    server.rounds_refused = 0
     standing = _standing(server, peer, request.last_log_term, request.last_log_index)
     may_override = request.leadership_transfer and server.membership.is_voter(peer)
     if standing is _Standing.STRANGER or (_is_loyal(server, peer) and not may_override):
@@ -104,6 +105,7 @@ def answer_pre_vote(
     if peer == server.id:
         server.reply(call, ErrorResponse(error="a server does not ask itself for a pre-vote"))
         return
+    server.rounds_refused = 0
     standing = _standing(server, peer, request.last_log_term, request.last_log_index)
     granted = (
         standing is _Standing.VOTER

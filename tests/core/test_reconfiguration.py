@@ -8,12 +8,18 @@ import pytest
 
 from raft_over_libp2p.core.leadership import TELL_REMOVED_S
 from raft_over_libp2p.core.membership_change import ChangeKind
-from raft_over_libp2p.core.messages import AppendEntriesResponse
+from raft_over_libp2p.core.messages import (
+    AppendEntriesResponse,
+    RequestPreVoteRequest,
+    RequestPreVoteResponse,
+    TimeoutNowRequest,
+    TimeoutNowResponse,
+)
 from raft_over_libp2p.core.ready import ConfigurationChanged, Removed, Role
 from raft_over_libp2p.errors import NotLeader, ProposalRefused
 from raft_over_libp2p.types import Index, LogType, Term
-from tests.core.cluster import configuration_entry
-from tests.core.solo import Solo, append, heartbeat
+from tests.core.cluster import configuration_entry, entry
+from tests.core.solo import Solo, append, heartbeat, prevote_request
 
 ADD, REMOVE = ChangeKind.ADD_VOTER, ChangeKind.REMOVE_SERVER
 
@@ -222,6 +228,49 @@ class TestTheRemovedServerItself:
         solo.wait(3)
         assert solo.status.role is Role.CANDIDATE
 
+    def refuse(self, solo: Solo, rounds: int) -> None:
+        """Let b and c refuse the next rounds of pre-votes."""
+        for _ in range(rounds):
+            while not (calls := solo.take_calls(RequestPreVoteRequest)):
+                solo.time_out()
+            for call in calls:
+                answer = RequestPreVoteResponse(term=solo.term, granted=False)
+                solo.respond(call, answer)
+
+    def test_it_gives_up_when_the_others_refuse_again_and_again(self) -> None:
+        """A Go leader sends the removal, and not that it is agreed on."""
+        solo = Solo("a", "b", "c")
+        solo.answered("b", append(2, (1, 1), [configuration_entry(2, 2, "b", "c")], commit=1))
+        self.refuse(solo, 3)
+        solo.wait(20)
+        assert (solo.status.role, solo.take_calls(RequestPreVoteRequest)) == (Role.FOLLOWER, [])
+        assert [o for o in solo.observations if isinstance(o, Removed)] == [Removed(Index(2))]
+
+    def test_it_campaigns_again_when_a_vote_is_asked_for(self) -> None:
+        """Then the others have no leader, and its log may be the one that can win."""
+        solo = Solo("a", "b", "c")
+        solo.answered("b", append(2, (1, 1), [configuration_entry(2, 2, "b", "c")], commit=1))
+        self.refuse(solo, 3)
+        solo.wait(10)
+        solo.answered("c", prevote_request(3, (1, 1)))
+        solo.wait(3)
+        assert solo.status.role is Role.CANDIDATE
+
+    def test_no_answers_are_no_refusals(self) -> None:
+        solo = Solo("a", "b", "c")
+        solo.answered("b", append(2, (1, 1), [configuration_entry(2, 2, "b", "c")], commit=1))
+        for _ in range(5):
+            solo.wait(2)
+            for call in solo.take_calls(RequestPreVoteRequest):
+                solo.fail(call)
+        assert solo.status.role is Role.CANDIDATE
+
+    def test_a_member_never_gives_up(self) -> None:
+        solo = Solo("a", "b", "c")
+        self.refuse(solo, 5)
+        solo.wait(3)
+        assert solo.status.role is Role.CANDIDATE
+
     def test_a_server_that_waits_to_be_added_was_not_removed(self) -> None:
         solo = Solo(blank=True)
         solo.answered("b", append(2, (0, 0), [configuration_entry(1, 1, "b", "c")], commit=1))
@@ -233,3 +282,35 @@ class TestTheRemovedServerItself:
         solo.answered("b", append(2, (1, 1), [configuration_entry(2, 2, "b", "c")], commit=2))
         solo.wait(10)
         assert [o for o in solo.observations if isinstance(o, Removed)] == [Removed(Index(2))]
+
+
+class TestAFounderThatIsAddedAgain:
+    """Its own first configuration, with itself as the only voter, is a thing of the past."""
+
+    def test_it_does_not_elect_itself_while_it_catches_up(self) -> None:
+        solo = Solo(blank=True)
+        solo.answered("b", append(5, (0, 0), [configuration_entry(1, 1, "a")], commit=1))
+        solo.wait(20)
+        assert (solo.status.role, solo.term) == (Role.FOLLOWER, 5)
+
+    def test_who_founds_a_cluster_elects_itself(self) -> None:
+        solo = Solo("a")
+        solo.lead()
+        solo.crash_and_restart()
+        solo.lead()
+
+    def test_who_is_left_alone_by_its_leader_elects_itself(self) -> None:
+        """The other of two voters removed itself."""
+        solo = Solo("a", "b")
+        solo.answered("b", append(2, (1, 1), [configuration_entry(2, 2, "a")], commit=2))
+        solo.campaign()
+        assert solo.status.role is Role.LEADER
+
+    def test_who_is_asked_to_campaign_does(self) -> None:
+        """Its leader led again before its own removal was agreed on, and hands over."""
+        solo = Solo("a", "b")
+        solo.answered("b", append(2, (1, 1), [configuration_entry(2, 2, "a")], commit=1))
+        solo.answered("b", append(3, (2, 2), [entry(3, 3)], commit=3))
+        assert solo.answered("b", TimeoutNowRequest()) == TimeoutNowResponse()
+        solo.persist()
+        assert solo.status.role is Role.LEADER
