@@ -9,11 +9,12 @@ write, is served at once, and anything else goes to py-libp2p as it came.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import trio
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 
+from node.swarm import limits
 from node.swarm.yamux_stream import YamuxStream
 from raft_over_libp2p.transport.negotiation import preamble
 
@@ -21,9 +22,6 @@ __all__ = ["BareHandler", "BareProtocols"]
 
 BareHandler: TypeAlias = Callable[[YamuxStream], Awaitable[None]]
 """Serves one stream on which the protocol is agreed."""
-
-_FIRST_BYTES_S: Final = 0.2
-"""So long a proposal may take to come; who waits for our half first is py-libp2p's to serve."""
 
 
 class BareProtocols:
@@ -44,7 +42,7 @@ class BareProtocols:
         """Return who serves ``stream``; None leaves it as it came, for py-libp2p."""
         data = b""
         try:
-            with trio.move_on_after(_FIRST_BYTES_S):
+            with trio.move_on_after(limits.FIRST_BYTES_S):
                 while self._may_become_ours(data):
                     data += await stream.read()
         except MuxedStreamError:

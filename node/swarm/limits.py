@@ -6,11 +6,11 @@ from typing import Final
 
 __all__ = [
     "ACCEPT_BACKLOG",
+    "FIRST_BYTES_S",
     "GOODBYE_S",
     "HALF_CLOSED_S",
     "INITIAL_WINDOW_BYTES",
     "KEEPALIVE_EVERY_S",
-    "KEEPALIVE_TIMEOUT_S",
     "LARGE_WINDOW_BYTES",
     "MAX_DATA_FRAME_BYTES",
     "MAX_QUEUED_BYTES",
@@ -41,9 +41,10 @@ MAX_STREAMS: Final = 1024
 ACCEPT_BACKLOG: Final = 256
 """Streams the peer opened and nobody took yet, as in go-yamux; further ones are reset."""
 KEEPALIVE_EVERY_S: Final = 5.0
-"""A connection on which nothing came for so long is asked for a sign of life."""
-KEEPALIVE_TIMEOUT_S: Final = 10.0
-"""One that gives none for so long is dead (go-yamux: 30 s and 10 s)."""
+"""A peer of whom nothing came in one such interval is asked for a sign of life, and is dead when
+nothing comes in the next: 10 to 15 s after its last byte (go-yamux: 30 to 40 s)."""
+FIRST_BYTES_S: Final = 0.2
+"""So long a stream's proposal may take to come before py-libp2p serves it, who then speaks first."""
 HALF_CLOSED_S: Final = 60.0
 """A stream whose peer does not end its side for so long after ours is reset."""
 GOODBYE_S: Final = 0.2

@@ -253,18 +253,26 @@ class YamuxConnection(IMuxedConn):
 
     async def _watch(self) -> None:
         """End the connection when the peer shows no sign of life, and stale half-closed streams."""
+        looked_at = trio.current_time()
+        is_asked = False
         while True:
             await trio.sleep(limits.KEEPALIVE_EVERY_S)
             now = trio.current_time()
             for stream in list(self._streams.values()):
                 if stream.is_overdue(now):
                     await stream.reset()
-            silence_s = now - self._last_heard
-            if silence_s >= limits.KEEPALIVE_TIMEOUT_S:
-                self._end(f"the peer was silent for {silence_s:.0f} s")
+            # Never by the length of the silence alone: an answer comes some time after its
+            # question, so a peer could look silent for two whole intervals and not have been
+            # asked in either.
+            if self._last_heard >= looked_at:
+                is_asked = False
+            elif is_asked:
+                self._end(f"the peer was silent for {now - self._last_heard:.0f} s")
                 return
-            if silence_s >= limits.KEEPALIVE_EVERY_S:
+            else:
+                is_asked = True
                 self._ping()
+            looked_at = now
 
     # -- frames in
 

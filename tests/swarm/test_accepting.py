@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 from libp2p.abc import IMuxedStream
+from libp2p.custom_types import TProtocol
 from libp2p.stream_muxer.exceptions import MuxedStreamError, MuxedStreamReset
 
 from node.swarm.announcing import AnnouncingHost
@@ -16,7 +17,7 @@ from node.swarm.yamux_stream import YamuxStream
 from raft_over_libp2p.transport.negotiation import MULTISTREAM_HEADER, preamble
 from tests.swarm.test_host import ECHO, echo, echoed, swarm_pair
 
-OURS = "/test/ours"
+OURS = TProtocol("/test/ours")
 AGREED = preamble(OURS)
 
 
