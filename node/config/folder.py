@@ -54,7 +54,8 @@ class Folder:
 
     def check_not_go(self, data_folder: Path) -> None:
         """Raise FolderError when the Raft data is a Go peer's, which must not be run beside ours."""
-        if (data_folder / "raft.db").exists():
+        # A directory of that name is no log of Go's: it keeps Go from starting on our folder.
+        if (data_folder / "raft.db").is_file():
             raise FolderError(
                 f"{data_folder / 'raft.db'} is the Raft log of a Go peer (ipfs-cluster-service). "
                 "This peer will not start beside it, or one peer would vote twice. "

@@ -201,7 +201,8 @@ def _check_directory(fs: FileSystem, path: str) -> None:
         raise StorageError(
             f"{path} is open to others (mode {permissions:04o}); run: chmod 700 {path}"
         )
-    if fs.exists(f"{path}/raft.db"):
+    # A directory of that name is ours: it keeps Go from starting here (see go_import).
+    if fs.exists(f"{path}/raft.db") and not fs.is_directory(f"{path}/raft.db"):
         raise StorageError(
             f"{path} holds raft.db, a Go peer's log. To take it over, stop the Go peer and run: "
             "raft-node migrate from-go"

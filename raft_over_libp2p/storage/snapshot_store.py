@@ -47,7 +47,13 @@ from raft_over_libp2p.storage.snapshot_sink import (
     remove_files,
 )
 
-__all__ = ["SNAPSHOTS_RETAINED", "FileSnapshotReader", "FileSnapshotStore"]
+__all__ = [
+    "SNAPSHOTS_RETAINED",
+    "FileSnapshotReader",
+    "FileSnapshotStore",
+    "list_snapshots",
+    "open_snapshot",
+]
 
 SNAPSHOTS_RETAINED: Final = 5
 """IPFS Cluster's ``raft_max_snapshots``."""
@@ -85,19 +91,8 @@ class FileSnapshotStore:
     # -- reading
 
     def list(self) -> tuple[SnapshotInfo, ...]:
-        found: list[SnapshotInfo] = []
-        skipped: list[SkippedSnapshot] = []
-        for name in self._fs.listdir(self.path):
-            path = f"{self.path}/{name}"
-            if name.endswith(TMP_SUFFIX) or not self._fs.is_directory(path):
-                continue
-            try:
-                found.append(self._read_info(name))
-            except (StorageError, RemoteProtocolError) as error:
-                skipped.append(SkippedSnapshot(path, str(error)))
-        self.skipped = tuple(skipped)
-        found.sort(key=_age, reverse=True)
-        return tuple(found)
+        found, self.skipped = list_snapshots(self._fs, self.path)
+        return found
 
     def newest(self) -> SnapshotInfo | None:
         found = self.list()
@@ -135,13 +130,7 @@ class FileSnapshotStore:
         return None
 
     def open(self, info: SnapshotInfo) -> FileSnapshotReader:
-        file = self._fs.open_file(f"{self._path(info)}/{STATE_NAME}")
-        try:
-            check_content(file, info)
-        except BaseException:
-            file.close()
-            raise
-        return FileSnapshotReader(info, file)
+        return open_snapshot(self._fs, self.path, info)
 
     # -- writing
 
@@ -171,23 +160,6 @@ class FileSnapshotStore:
         self._fs.sync_directory(self.path)
         remove_files(self._fs, path + TMP_SUFFIX)
         self._verified.discard(info.snapshot_id)
-
-    def _read_info(self, name: str) -> SnapshotInfo:
-        file = self._fs.open_file(f"{self.path}/{name}/{META_NAME}")
-        try:
-            data = file.pread(MAX_META_BYTES + 1, 0)
-        finally:
-            file.close()
-        if len(data) > MAX_META_BYTES:
-            raise MalformedMessage(f"its {META_NAME} is over {MAX_META_BYTES} bytes")
-        info = parse_meta(data)
-        if info.snapshot_id != name:
-            raise MalformedMessage(f"its {META_NAME} is that of snapshot {info.snapshot_id}")
-        if info.size_bytes > limits.MAX_SNAPSHOT_BYTES:
-            raise MalformedMessage(
-                f"its {info.size_bytes} bytes are over the limit of {limits.MAX_SNAPSHOT_BYTES}"
-            )
-        return info
 
     def _path(self, info: SnapshotInfo) -> str:
         return f"{self.path}/{info.snapshot_id}"
@@ -222,3 +194,59 @@ class FileSnapshotReader:
 
 def _age(info: SnapshotInfo) -> tuple[int, int, str]:
     return (info.meta.term, info.meta.index, info.snapshot_id)
+
+
+def list_snapshots(
+    fs: FileSystem, directory: str
+) -> tuple[tuple[SnapshotInfo, ...], tuple[SkippedSnapshot, ...]]:
+    """Return the finished snapshots in ``directory``, newest first, and those that cannot be read.
+
+    Changes nothing, so it may look into a folder of Go's, too.
+    """
+    found: list[SnapshotInfo] = []
+    skipped: list[SkippedSnapshot] = []
+    for name in fs.listdir(directory):
+        path = f"{directory}/{name}"
+        if name.endswith(TMP_SUFFIX) or not fs.is_directory(path):
+            continue
+        try:
+            found.append(_read_info(fs, path, name))
+        except (StorageError, RemoteProtocolError) as error:
+            skipped.append(SkippedSnapshot(path, str(error)))
+    found.sort(key=_age, reverse=True)
+    return tuple(found), tuple(skipped)
+
+
+def open_snapshot(fs: FileSystem, directory: str, info: SnapshotInfo) -> FileSnapshotReader:
+    """Read the snapshot in ``directory`` once to verify it, then open it for reading.
+
+    Raises:
+        CorruptSnapshot: wrong size or checksum.
+        StorageError: it is gone.
+
+    """
+    file = fs.open_file(f"{directory}/{info.snapshot_id}/{STATE_NAME}")
+    try:
+        check_content(file, info)
+    except BaseException:
+        file.close()
+        raise
+    return FileSnapshotReader(info, file)
+
+
+def _read_info(fs: FileSystem, path: str, name: str) -> SnapshotInfo:
+    file = fs.open_file(f"{path}/{META_NAME}")
+    try:
+        data = file.pread(MAX_META_BYTES + 1, 0)
+    finally:
+        file.close()
+    if len(data) > MAX_META_BYTES:
+        raise MalformedMessage(f"its {META_NAME} is over {MAX_META_BYTES} bytes")
+    info = parse_meta(data)
+    if info.snapshot_id != name:
+        raise MalformedMessage(f"its {META_NAME} is that of snapshot {info.snapshot_id}")
+    if info.size_bytes > limits.MAX_SNAPSHOT_BYTES:
+        raise MalformedMessage(
+            f"its {info.size_bytes} bytes are over the limit of {limits.MAX_SNAPSHOT_BYTES}"
+        )
+    return info
