@@ -54,7 +54,7 @@ from raft_over_libp2p.types import (
     ServerID,
     Term,
 )
-from tests.core.cluster import CODEC, MemoryLog, configuration_entry, ids
+from tests.core.logs import CODEC, MemoryLog, configuration_entry, ids
 
 __all__ = ["Solo", "append", "heartbeat", "prevote_request", "snapshot", "vote_request"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from raft_over_libp2p.core.interfaces import SnapshotMeta
 from raft_over_libp2p.core.status import ProgressMode
 from raft_over_libp2p.types import Configuration, Index, Term
-from tests.core.cluster import MemoryLog, entry, ids
+from tests.core.logs import MemoryLog, entry, ids
 from tests.core.solo import Solo, append
 
 

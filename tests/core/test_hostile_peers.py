@@ -20,7 +20,7 @@ from raft_over_libp2p.core.messages import (
 )
 from raft_over_libp2p.core.ready import Role
 from raft_over_libp2p.types import Configuration, LogEntry, LogType
-from tests.core.cluster import configuration_entry, entry, ids
+from tests.core.logs import configuration_entry, entry, ids
 from tests.core.solo import Solo
 
 HUGE = 2**64 - 2

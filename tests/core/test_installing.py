@@ -8,7 +8,7 @@ from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.messages import ErrorResponse, InstallSnapshotResponse
 from raft_over_libp2p.core.ready import ConfigurationChanged, Role, SnapshotMeta
 from raft_over_libp2p.types import CallID, Configuration, Index, LogEntry, Term
-from tests.core.cluster import MemoryLog, configuration_entry, entry, ids
+from tests.core.logs import MemoryLog, configuration_entry, entry, ids
 from tests.core.solo import Solo, append, heartbeat, snapshot
 
 

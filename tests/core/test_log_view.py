@@ -8,7 +8,7 @@ from raft_over_libp2p.core.interfaces import SnapshotMeta
 from raft_over_libp2p.core.log_view import LogView
 from raft_over_libp2p.core.ready import Write
 from raft_over_libp2p.types import BatchID, Configuration, Index, LogEntry, Term
-from tests.core.cluster import MemoryLog, entry
+from tests.core.logs import MemoryLog, entry
 
 
 def view_of(*terms: int) -> LogView:

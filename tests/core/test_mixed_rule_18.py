@@ -12,7 +12,8 @@ from raft_over_libp2p.core.messages import (
 from raft_over_libp2p.core.ready import Alarm, Role
 from raft_over_libp2p.core.status import ProgressMode
 from raft_over_libp2p.types import Index, Term
-from tests.core.cluster import Cluster, entry
+from tests.core.cluster import Cluster
+from tests.core.logs import entry
 from tests.core.solo import Solo, append
 
 

@@ -17,7 +17,8 @@ from raft_over_libp2p.core.messages import (
 from raft_over_libp2p.core.ready import Alarm, HardState, Role
 from raft_over_libp2p.errors import NotLeader
 from raft_over_libp2p.types import ServerID, Term
-from tests.core.cluster import Cluster, configuration_entry, entry
+from tests.core.cluster import Cluster
+from tests.core.logs import configuration_entry, entry
 from tests.core.solo import Solo, append, heartbeat, prevote_request, snapshot, vote_request
 
 

@@ -16,7 +16,7 @@ from raft_over_libp2p.core.messages import (
 from raft_over_libp2p.core.ready import HardState, ReadRefused, ReadState, Role
 from raft_over_libp2p.errors import LocalProtocolError, NotLeader
 from raft_over_libp2p.types import BatchID, Index, ServerID, Term
-from tests.core.cluster import configuration_entry, entry
+from tests.core.logs import configuration_entry, entry
 from tests.core.solo import Solo, append, heartbeat, prevote_request, vote_request
 
 

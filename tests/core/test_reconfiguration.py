@@ -18,7 +18,7 @@ from raft_over_libp2p.core.messages import (
 from raft_over_libp2p.core.ready import ConfigurationChanged, Removed, Role
 from raft_over_libp2p.errors import NotLeader, ProposalRefused
 from raft_over_libp2p.types import Index, LogType, Term
-from tests.core.cluster import configuration_entry, entry
+from tests.core.logs import configuration_entry, entry
 from tests.core.solo import Solo, append, heartbeat, prevote_request
 
 ADD, REMOVE = ChangeKind.ADD_VOTER, ChangeKind.REMOVE_SERVER

@@ -18,7 +18,7 @@ from raft_over_libp2p.core.ready import ReadState, Reply
 from raft_over_libp2p.core.status import ProgressMode
 from raft_over_libp2p.errors import ProposalRefused
 from raft_over_libp2p.types import BatchID, CallID, Configuration, Index, ServerID, Term
-from tests.core.cluster import ids
+from tests.core.logs import ids
 
 
 class TestQuorum:

@@ -15,7 +15,7 @@ from raft_over_libp2p.core.messages import (
 from raft_over_libp2p.core.ready import Call, Role, SnapshotMeta
 from raft_over_libp2p.core.status import ProgressMode
 from raft_over_libp2p.types import Configuration, Index, LogType, Term
-from tests.core.cluster import MemoryLog, entry, ids
+from tests.core.logs import MemoryLog, entry, ids
 from tests.core.solo import Solo
 
 NO_TRAIL = RaftConfig(trailing_logs=0)

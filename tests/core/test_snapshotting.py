@@ -7,7 +7,7 @@ from raft_over_libp2p.core.events import Applied, Persisted, SnapshotNotTaken, S
 from raft_over_libp2p.core.membership_change import ChangeKind
 from raft_over_libp2p.core.ready import Alarm, SnapshotMeta
 from raft_over_libp2p.types import Configuration, Index, Term
-from tests.core.cluster import configuration_entry, entry, ids
+from tests.core.logs import configuration_entry, entry, ids
 from tests.core.solo import Solo, append
 
 FEW = RaftConfig(trailing_logs=3, snapshot_threshold=10, snapshot_interval_s=5.0)

@@ -15,7 +15,8 @@ from raft_over_libp2p.core.messages import (
 )
 from raft_over_libp2p.core.ready import HardState, LeaderChanged, Role, RoleChanged
 from raft_over_libp2p.types import Index, ServerID, Term
-from tests.core.cluster import Cluster, entry
+from tests.core.cluster import Cluster
+from tests.core.logs import entry
 from tests.core.solo import Solo, append, heartbeat, prevote_request, vote_request
 
 

@@ -8,7 +8,8 @@ from raft_over_libp2p.core.membership_change import ChangeKind
 from raft_over_libp2p.core.ready import Removed
 from raft_over_libp2p.errors import ProposalRefused
 from raft_over_libp2p.types import Configuration, ServerID
-from tests.core.cluster import Cluster, Node, configuration_entry
+from tests.core.cluster import Cluster, Node
+from tests.core.logs import configuration_entry
 
 ADD, REMOVE = ChangeKind.ADD_VOTER, ChangeKind.REMOVE_SERVER
 

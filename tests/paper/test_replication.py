@@ -9,7 +9,8 @@ from raft_over_libp2p.core.messages import AppendEntriesRequest
 from raft_over_libp2p.core.ready import ConfigurationChanged, Role
 from raft_over_libp2p.errors import LocalProtocolError, NotLeader, ProposalRefused
 from raft_over_libp2p.types import Configuration, Index, LogType, ServerID
-from tests.core.cluster import Cluster, configuration_entry, entry
+from tests.core.cluster import Cluster
+from tests.core.logs import configuration_entry, entry
 from tests.core.solo import Solo, append, heartbeat
 
 
