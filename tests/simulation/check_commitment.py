@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from raft_over_libp2p.core.ready import Role
 from raft_over_libp2p.core.status import CoreStatus
-from raft_over_libp2p.types import LogEntry, ServerID, Term
+from raft_over_libp2p.types import Configuration, LogEntry, Term
+from tests.simulation.entry_log import EntryLog
+from tests.simulation.snapshot_store import digest_after
 from tests.simulation.violation import violated
 
 if TYPE_CHECKING:
@@ -18,10 +20,10 @@ __all__ = ["CommitmentCheck"]
 class CommitmentCheck:
     """The one sequence of committed entries, which every server must agree with."""
 
-    def __init__(self, voters: tuple[ServerID, ...]) -> None:
-        self.voters = voters
-        self.quorum = len(voters) // 2 + 1
-        self.entries: list[LogEntry] = []
+    def __init__(self) -> None:
+        self.entries = EntryLog()
+        self.digests = [0]
+        """What the state is after each of them, replayed from the beginning."""
         self.committed_in: list[Term] = []
         """The term whose leader committed each entry; it never falls."""
         self.handed_out: int = 0
@@ -46,8 +48,10 @@ class CommitmentCheck:
         while counted > index and log[counted - 1].term != term:
             counted -= 1
         self._count(server, counted, term)
-        for entry in log[len(self.entries) : counted]:
-            self.entries.append(entry)
+        new = log[len(self.entries) : counted]
+        self.entries.add(new)
+        for entry in new:
+            self.digests.append(digest_after(self.digests[-1], entry))
             self.committed_in.append(term)
 
     def deposed(self, server: Server) -> None:
@@ -62,17 +66,24 @@ class CommitmentCheck:
                 "commitment of own term only",
                 f"{server.id}, leader of {term}, committed {entry!r} of term {entry.term}",
             )
-        holders = 0
-        for voter in self.voters:
-            image = server.world.servers[voter].disk.image
-            if len(image) >= index and image[index - 1].term == term:
-                holders += 1
-        if holders < self.quorum:
+        # A leader counts by its latest configuration. What it committed just before it
+        # appended that one, and told nobody, it counted by the one before.
+        latest, before = server.log.latest, server.log.in_force_at(index)
+        if not self._is_held(server, latest.configuration, index, term) and (
+            latest is before or not self._is_held(server, before.configuration, index, term)
+        ):
             violated(
                 "commitment by majority",
-                f"{server.id} committed ({index}, {term}), which is durable on {holders} voters "
-                f"of {self.quorum}",
+                f"{server.id} committed ({index}, {term}), which is not durable on a majority of "
+                f"{latest}",
             )
+
+    @staticmethod
+    def _is_held(server: Server, by: Configuration, index: int, term: Term) -> bool:
+        servers = server.world.servers
+        voters = by.voters
+        holders = sum([servers[voter].disk.holds(index, term) for voter in voters])
+        return holders > len(voters) // 2
 
     def apply(self, server: Server, entries: list[LogEntry]) -> None:
         """Check what ``server`` was handed to apply: next in order, own durable, the agreed one."""
@@ -117,7 +128,10 @@ class CommitmentCheck:
                 f"{server.id} says applied {status.applied_index} of {status.commit_index}; "
                 f"it was handed {server.applied}",
             )
-        if status.durable_index > len(server.disk.image):
+        disk = server.disk
+        if status.durable_index > len(disk.image) and not disk.snapshots.covers(
+            status.durable_index
+        ):
             violated(
                 "durable is durable",
                 f"{server.id} says {status.durable_index} is durable; "

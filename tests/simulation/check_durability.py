@@ -12,9 +12,10 @@ from raft_over_libp2p.core.messages import (
     Request,
     RequestVoteRequest,
     RequestVoteResponse,
-    Response,
+    TimeoutNowRequest,
+    TimeoutNowResponse,
 )
-from raft_over_libp2p.core.ready import HardState
+from raft_over_libp2p.core.ready import HardState, Reply
 from raft_over_libp2p.types import NO_TERM, ServerID, Term
 from tests.simulation.violation import violated
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from tests.simulation.check_commitment import CommitmentCheck
     from tests.simulation.check_elections import ElectionCheck
     from tests.simulation.check_logs import LogCheck
+    from tests.simulation.check_snapshots import SnapshotCheck
+    from tests.simulation.network import Flight
     from tests.simulation.server import Server
 
 __all__ = ["DurabilityCheck"]
@@ -31,13 +34,18 @@ class DurabilityCheck:
     """Looks at each message the moment it leaves its sender."""
 
     def __init__(
-        self, elections: ElectionCheck, logs: LogCheck, commitment: CommitmentCheck
+        self,
+        elections: ElectionCheck,
+        logs: LogCheck,
+        commitment: CommitmentCheck,
+        snapshots: SnapshotCheck,
     ) -> None:
         self.elections = elections
         self.logs = logs
         self.commitment = commitment
+        self.snapshots = snapshots
 
-    def request(self, server: Server, request: Request) -> None:
+    def request(self, server: Server, peer: ServerID, request: Request) -> None:
         """Check a request as it leaves."""
         if isinstance(request, AppendEntriesRequest):
             self._append(server, request)
@@ -46,8 +54,13 @@ class DurabilityCheck:
             self._check_vote(server, request.term, server.id)
             if request.candidate != server.id:
                 violated("messages", f"{server.id} asks for votes for {request.candidate}")
+            server.transfers.campaigns(server, request)
         elif isinstance(request, InstallSnapshotRequest):
             self._check_term(server, request.term)
+            self.elections.leads(server.id, request.term)
+            self.snapshots.sent(server, request)
+        elif isinstance(request, TimeoutNowRequest):
+            server.transfers.asks(server, peer)
 
     def _append(self, server: Server, request: AppendEntriesRequest) -> None:
         term = request.term
@@ -72,14 +85,13 @@ class DurabilityCheck:
                 violated("messages", f"{server.id} leaves a gap: {request}")
             self.logs.entries(f"{server.id} sends", request.prev_log_term, request.entries)
 
-    def response(self, server: Server, request: Request, response: Response) -> None:
-        """Check the answer to ``request`` as it leaves."""
+    def response(self, server: Server, flight: Flight, reply: Reply) -> None:
+        """Check an answer as it leaves."""
+        request, response = flight.request, reply.response
         if isinstance(response, AppendEntriesResponse):
             self._check_term(server, response.term)
             if response.success and isinstance(request, AppendEntriesRequest):
-                self._acknowledged(server, request)
-                if response.term != request.term:
-                    violated("messages", f"{server.id} accepts {request} in {response.term}")
+                self._acknowledged(server, request, response.term)
         elif isinstance(response, RequestVoteResponse):
             self._check_term(server, response.term)
             if response.granted and isinstance(request, RequestVoteRequest):
@@ -88,20 +100,33 @@ class DurabilityCheck:
                     violated("messages", f"{server.id} grants {request} in {response.term}")
         elif isinstance(response, InstallSnapshotResponse):
             self._check_term(server, response.term)
+            if response.success and isinstance(request, InstallSnapshotRequest):
+                self._check_held(server, request.last_log_index, request.last_log_term)
+        elif isinstance(request, TimeoutNowRequest):
+            obeys = isinstance(response, TimeoutNowResponse)
+            server.transfers.answers(server, reply.call, flight.source.id, obeys=obeys)
 
-    def _acknowledged(self, server: Server, request: AppendEntriesRequest) -> None:
+    def _acknowledged(self, server: Server, request: AppendEntriesRequest, stated: Term) -> None:
+        if stated != request.term:
+            violated("messages", f"{server.id} accepts {request} in {stated}")
         if request.entries is None:
             return
         last = request.prev_log_index + len(request.entries)
         term = request.entries[-1].term if request.entries else request.prev_log_term
+        self._check_held(server, last, term)
+
+    @staticmethod
+    def _check_held(server: Server, last: int, term: Term) -> None:
         image = server.disk.image
-        if last and (len(image) < last or image[last - 1].term != term):
+        if not server.disk.holds(last, term):
             held = image[last - 1].term if len(image) >= last else None
             violated(
                 "acknowledged is durable",
                 f"{server.id} acknowledges ({last}, {term}); its disk holds {len(image)} entries, "
                 f"there of term {held}",
             )
+        if last >= server.acknowledged[0] or not server.log.holds(*server.acknowledged):
+            server.acknowledged = (last, term)
 
     def _check_term(self, server: Server, term: Term) -> None:
         if server.disk.hard_state.term < term:

@@ -22,9 +22,7 @@ STRANGERS_TERM = Term(1_000_000)
 class ElectionCheck:
     """Knows every vote that became durable, and every leader there was."""
 
-    def __init__(self, voters: tuple[ServerID, ...], commitment: CommitmentCheck) -> None:
-        self.voters = voters
-        self.quorum = len(voters) // 2 + 1
+    def __init__(self, commitment: CommitmentCheck) -> None:
         self.commitment = commitment
         self.leaders: dict[Term, ServerID] = {}
         self.votes: dict[tuple[ServerID, Term], ServerID] = {}
@@ -43,6 +41,11 @@ class ElectionCheck:
                 f"{voter} voted for {first} and then {hard_state.vote} in {hard_state.term}",
             )
 
+    def forget(self, voter: ServerID) -> None:
+        """``voter`` was removed and its disk emptied: what it voted for then binds it no more."""
+        for key in [key for key in self.votes if key[0] == voter]:
+            del self.votes[key]
+
     def leads(self, server: ServerID, term: Term) -> None:
         """Check that no one else ever said it led ``term``."""
         first = self.leaders.setdefault(term, server)
@@ -52,13 +55,17 @@ class ElectionCheck:
     def elected(self, server: Server, term: Term) -> None:
         """Check a new leader: alone, by a majority of durable votes, with all that is committed."""
         self.leads(server.id, term)
-        if server.id not in self.voters:
+        image = server.disk.image
+        latest = image.latest.configuration
+        # Before it was appended, the one before it was agreed on (mixed-cluster rule 10).
+        if not any(placed.configuration.is_voter(server.id) for placed in image.placed[-2:]):
             violated("election by majority", f"{server.id} leads {term} and is no voter")
-        votes = sum(1 for voter in self.voters if self.votes.get((voter, term)) == server.id)
-        if votes < self.quorum:
+        voters = latest.voters
+        votes = sum(1 for voter in voters if self.votes.get((voter, term)) == server.id)
+        if votes <= len(voters) // 2:
             violated(
                 "election by majority",
-                f"{server.id} leads term {term} with {votes} durable votes of {self.quorum}",
+                f"{server.id} leads term {term} with {votes} durable votes of {voters}",
             )
         self._check_completeness(server, term)
 

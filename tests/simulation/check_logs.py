@@ -44,6 +44,9 @@ class LogCheck:
         """Check a batch against the log it changes, before ``server.log`` takes it over."""
         log = server.log
         length = len(log)
+        if write.reset_to is not None:
+            # Whether it may be discarded, the snapshots' checker tells.
+            log, length = self.commitment.entries, write.reset_to - 1
         if write.truncate_from is not None:
             length = write.truncate_from - 1
             self._check_truncation(server, write, length)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from raft_over_libp2p.core.ready import Role
 from raft_over_libp2p.errors import NotLeader, ProposalRefused
+from tests.simulation.violation import violated
 
 if TYPE_CHECKING:
     from tests.simulation.server import Server
@@ -63,6 +64,27 @@ class Clients:
             server.proposals[first + offset] = (term, payload)
         server.turn()
         return payloads
+
+    def probe_after_transfer(self, led: tuple[Server, int]) -> None:
+        """Who handed over and still leads must take proposals again."""
+        server, core = led
+        machine = server.machine
+        if machine is None or core != server.core or server.is_paused:
+            return
+        if server.role is not Role.LEADER or server.transfers.is_open:
+            return
+        payload = b"%d" % self._next
+        self._next += 1
+        try:
+            first, term = machine.propose([payload], server.local_now())
+        except NotLeader:
+            return
+        except ProposalRefused as error:
+            if "transfer" in str(error):
+                violated("a transfer blocks nobody", f"{server.id} after its transfer: {error}")
+            return
+        server.proposals[first] = (term, payload)
+        server.turn()
 
     def read(self, server: Server) -> None:
         """Register a linearisable read."""

@@ -124,7 +124,7 @@ class Directed:
     def release_disk(self, server: Server) -> None:
         """Have all that ``server`` wrote become durable now."""
         self.world.stuck_disks.discard(server.id)
-        server.hasten_sync()
+        server.writing.hasten_sync()
 
     @staticmethod
     def kill(server: Server) -> None:

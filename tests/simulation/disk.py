@@ -1,9 +1,11 @@
 """One server's disk: what is durable, what was submitted and not yet synced, and what a crash leaves.
 
-The model of a write is the contract of ``core.ready``: hard state, then truncation, then
-entries, then one sync for all of it; several batches may share a sync. Until the sync
-returns, a crash may leave any prefix of the batches, the last of them in part. Batches that
-share a sync may also reach the disk with the newest hard state first.
+The model of a write is the contract of ``core.ready``: hard state, then reset or truncation,
+then entries, then one sync for all of it, and last the prefix that may go; several batches may
+share a sync. Until the sync returns, a crash may leave any prefix of the batches, the last of
+them in part. Batches that share a sync may also reach the disk with the newest hard state first.
+
+Snapshots are beside it, in a store of their own: each is durable as a whole or not there.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from collections.abc import Callable, Sequence
 
 from raft_over_libp2p.core.ready import HardState, Write
 from raft_over_libp2p.types import BatchID, Index, LogEntry, Term
+from tests.simulation.entry_log import EntryLog
+from tests.simulation.snapshot_store import SnapshotStore
 from tests.simulation.violation import violated
 
 __all__ = ["Disk"]
@@ -22,26 +26,45 @@ __all__ = ["Disk"]
 class Disk:
     """Also the ``LogReader`` its machine reads through, which sees only what is durable."""
 
-    __slots__ = ("flushing", "hard_state", "image", "queue", "record")
+    __slots__ = (
+        "agreed",
+        "flushing",
+        "hard_state",
+        "image",
+        "queue",
+        "record",
+        "removed_upto",
+        "snapshots",
+    )
 
     def __init__(
         self,
         hard_state: HardState,
         entries: Sequence[LogEntry],
         record: Callable[[HardState], None],
+        *,
+        agreed: EntryLog | None = None,
+        retain: int = 2,
     ) -> None:
-        """Call ``record`` with each hard state at the moment it becomes durable."""
+        """Call ``record`` with each hard state at the moment it becomes durable.
+
+        ``agreed`` is what the cluster agreed on: it stands for what snapshots cover.
+        """
         self.hard_state = hard_state
-        self.image: list[LogEntry] = list(entries)
+        self.image = EntryLog(entries)
+        self.agreed = agreed if agreed is not None else EntryLog()
+        self.snapshots = SnapshotStore(retain)
         self.queue: deque[Write] = deque()
         """Submitted and not durable, oldest first; the first ``flushing`` are being synced."""
         self.flushing = 0
         self.record = record
+        self.removed_upto = 0
+        """Up to here entries may go at any time: nobody may read them any more."""
 
     # -- LogReader
 
     def first_index(self) -> Index:
-        return Index(1)
+        return Index(self.image.first)
 
     def last_index(self) -> Index:
         return Index(len(self.image))
@@ -62,16 +85,35 @@ class Disk:
         return found
 
     def _check_readable(self, low: Index, high: Index) -> None:
-        if not 1 <= low <= high <= len(self.image):
-            violated("log reader", f"asked for {low}..{high} of a durable log of {len(self.image)}")
+        if not self.image.first <= low <= high <= len(self.image) or low <= self.removed_upto:
+            first = max(self.image.first, self.removed_upto + 1)
+            violated(
+                "log reader",
+                f"asked for {low}..{high} of a durable log from {first} to {len(self.image)}",
+            )
         for write in self.queue:
             if write.truncate_from is not None and write.truncate_from <= high:
                 violated("log reader", f"asked for {low}..{high}, which a pending write truncates")
+            if write.reset_to is not None:
+                violated("log reader", f"asked for {low}..{high}, which a pending write discards")
+
+    def holds(self, index: int, term: Term) -> bool:
+        """Tell whether the entry ``(index, term)`` would be there after a crash now.
+
+        A snapshot that covers it is found then, whatever is left of the log.
+        """
+        return self.image.holds(index, term) or (
+            self.snapshots.covers(index) and self.agreed.holds(index, term)
+        )
 
     # -- what becomes of writes
 
     def submit(self, write: Write) -> None:
         self.queue.append(write)
+        if write.reset_to is not None:
+            self.removed_upto = write.reset_to - 1
+        if write.remove_prefix is not None:
+            self.removed_upto = max(self.removed_upto, write.remove_prefix)
 
     def complete(self) -> BatchID:
         """The sync returned: its batches are durable. Return the last one's number."""
@@ -112,6 +154,30 @@ class Disk:
         self.queue.clear()
         self.flushing = 0
 
+    def recover(self) -> None:
+        """Make log and snapshots fit together before a machine starts (mixed-cluster rule 12)."""
+        image, newest = self.image, self.snapshots.newest
+        covered = newest.meta.index if newest is not None else 0
+        if image.first > covered + 1:
+            violated(
+                "no entry is lost",
+                f"the log begins at {image.first}, and the newest snapshot ends at {covered}",
+            )
+        if newest is not None:
+            if not self._follows(covered, newest.meta.term):
+                image.reset(covered + 1, self.agreed)
+            if newest.meta.term > self.hard_state.term:
+                self._set_hard_state(HardState(newest.meta.term))
+        self.removed_upto = image.first - 1
+
+    def _follows(self, covered: int, term: Term) -> bool:
+        image = self.image
+        if len(image) < image.first:
+            return image.first == covered + 1
+        if image.first == covered + 1:
+            return image[covered].term >= term
+        return image.holds(covered, term)
+
     def _newest_hard_state_first(self) -> None:
         for position in range(self.flushing - 1, -1, -1):
             hard_state = self.queue[position].hard_state
@@ -124,16 +190,23 @@ class Disk:
         stage = dice.randint(0, 3)
         if stage >= 1 and hard_states and write.hard_state is not None:
             self._set_hard_state(write.hard_state)
-        if stage >= 2 and write.truncate_from is not None:
-            del self.image[write.truncate_from - 1 :]
+        if stage >= 2:
+            self._remove(write)
         if stage == 3 and write.append:
-            self.image.extend(write.append[: dice.randrange(len(write.append))])
+            self.image.add(write.append[: dice.randrange(len(write.append))])
+
+    def _remove(self, write: Write) -> None:
+        if write.reset_to is not None:
+            if not self.snapshots.covers(write.reset_to - 1):
+                violated("reset behind a snapshot", f"the log is reset to {write.reset_to}")
+            self.image.reset(write.reset_to, self.agreed)
+        if write.truncate_from is not None:
+            self.image.cut(write.truncate_from)
 
     def _apply(self, write: Write, *, hard_states: bool = True) -> None:
         if hard_states and write.hard_state is not None:
             self._set_hard_state(write.hard_state)
-        if write.truncate_from is not None:
-            del self.image[write.truncate_from - 1 :]
+        self._remove(write)
         if write.append:
             if write.append[0].index != len(self.image) + 1:
                 violated(
@@ -141,7 +214,9 @@ class Disk:
                     f"batch {write.batch} appends at {write.append[0].index} to a log of "
                     f"{len(self.image)}",
                 )
-            self.image.extend(write.append)
+            self.image.add(write.append)
+        if write.remove_prefix is not None:
+            self.image.remove_prefix(write.remove_prefix)
 
     def _set_hard_state(self, hard_state: HardState) -> None:
         self.hard_state = hard_state

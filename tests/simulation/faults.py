@@ -93,6 +93,7 @@ FAULTS = (
         "self.writes.owe_hard_state(is_new_term=False)",
         "pass",
         "vote is durable",
+        "one vote a term",
     ),
     _fault(
         "an older term is committed by counting",
@@ -197,6 +198,7 @@ FAULTS = (
         "return server.hard_state.vote == peer",
         "server.hard_state = type(server.hard_state)(server.term, None)\n        return True",
         "one vote a term",
+        "vote is durable",
         within_seeds=100,
     ),
     _fault(
@@ -285,6 +287,7 @@ FAULTS = (
         "standing is _Standing.STRANGER or ",
         "",
         "a stranger moves no term",
+        "a removed server moves no term",
     ),
     _fault(
         "a heartbeat's answer waits for the log",

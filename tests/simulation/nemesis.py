@@ -30,10 +30,10 @@ class Nemesis:
             (self._crash, profile.crash_every_s),
             (self._pause, profile.pause_every_s),
             (self._fill_disk, profile.disk_full_every_s),
-            (self._transfer, profile.transfer_every_s),
+            (self._timeout_now, profile.timeout_now_every_s),
             (self._shout, profile.stranger_every_s),
         ):
-            takes_two = action in {self._reset, self._partition, self._transfer}
+            takes_two = action in {self._reset, self._partition, self._timeout_now}
             if every_s and (len(world.everyone) > 1 or not takes_two):
                 self._repeat(action, every_s)
 
@@ -56,7 +56,7 @@ class Nemesis:
         world.marks["reset"] += 1
         world.network.reset_streams(source, target, world.dice.choice(list(KINDS)))
 
-    def _transfer(self) -> None:
+    def _timeout_now(self) -> None:
         """Somebody is told to campaign by a leader, or by who is none: then it must not."""
         world = self.world
         source, target = world.dice.sample(world.everyone, 2)
@@ -64,7 +64,7 @@ class Nemesis:
         if leaders and world.dice.random() < 0.8:
             source = world.dice.choice(leaders)
         if source is not target:
-            world.marks["transfer"] += 1
+            world.marks["TimeoutNow in a leader's name"] += 1
             world.network.send_unasked(source, target, TimeoutNowRequest())
 
     def _shout(self) -> None:

@@ -20,6 +20,7 @@ from raft_over_libp2p.core.events import (
 )
 from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
+    InstallSnapshotRequest,
     Request,
     Response,
     TimeoutNowRequest,
@@ -27,19 +28,21 @@ from raft_over_libp2p.core.messages import (
 from raft_over_libp2p.core.ready import Call, Reply
 from raft_over_libp2p.limits import MAX_PENDING_REPLIES_PER_STREAM
 from raft_over_libp2p.types import CallID, ServerID
+from tests.simulation.snapshot_streams import SnapshotStreams
 from tests.simulation.violation import violated
 from tests.simulation.wire_trip import request_trip, response_trip
 
 if TYPE_CHECKING:
     from tests.simulation.server import Server
+    from tests.simulation.snapshot_store import Snapshot
     from tests.simulation.world import World
 
-__all__ = ["APPEND", "HEARTBEAT", "KINDS", "OTHER", "Flight", "Network"]
+__all__ = ["APPEND", "HEARTBEAT", "KINDS", "OTHER", "SNAPSHOT", "Flight", "Network"]
 
-HEARTBEAT, APPEND, OTHER = KINDS = range(3)
-"""The kinds of streams a transport keeps to a peer."""
+HEARTBEAT, APPEND, OTHER, SNAPSHOT = KINDS = range(4)
+"""The kinds of streams a transport keeps to a peer; each snapshot has one of its own."""
 
-_MAX_CALLS_IN_FLIGHT = {HEARTBEAT: 64, APPEND: 8, OTHER: 64}
+_MAX_CALLS_IN_FLIGHT = {HEARTBEAT: 64, APPEND: 8, OTHER: 64, SNAPSHOT: 1}
 """What one server may have in flight to one peer, before a checker calls it unbounded."""
 _SLOWEST_S = 3.0
 """30 heartbeat intervals."""
@@ -57,6 +60,7 @@ class Flight:
         "process",
         "request",
         "response",
+        "snapshot",
         "source",
         "target",
     )
@@ -73,6 +77,8 @@ class Flight:
         self.kind = _kind_of(request)
         self.deadline = deadline
         self.response: Response | None = None
+        self.snapshot: Snapshot | None = None
+        """What follows an InstallSnapshot on its stream."""
         self.is_duplicate = False
 
 
@@ -90,7 +96,7 @@ def _same_reign(other: Flight, flight: Flight) -> bool:
 def _kind_of(request: Request) -> int:
     if isinstance(request, AppendEntriesRequest):
         return HEARTBEAT if request.is_heartbeat else APPEND
-    return OTHER
+    return SNAPSHOT if isinstance(request, InstallSnapshotRequest) else OTHER
 
 
 class Network:
@@ -102,6 +108,7 @@ class Network:
         """One-way links that deliver nothing."""
         self.extra_s: dict[tuple[ServerID, ServerID], float] = {}
         """Time that a one-way link adds to each message."""
+        self.snapshots = SnapshotStreams(self)
         self._next_inbound = 1
         self._broken: dict[tuple[ServerID, ServerID, int], Flight] = {}
         """The first call lost on a stream: until that is noticed, all behind it are lost too."""
@@ -123,10 +130,17 @@ class Network:
         flight = Flight(
             source, target, output.call, request, world.now + world.profile.call_timeout_s
         )
+        if flight.kind == SNAPSHOT:
+            self.snapshots.give_up_older(flight)
+        elif flight.kind == APPEND and source.in_flight.get((target.id, SNAPSHOT)):
+            self.snapshots.check_entries(flight)
         source.outstanding[output.call] = flight
         self._bound(source, flight)
         source.arm_sweep()
-        self._carry(flight)
+        if flight.kind == SNAPSHOT:
+            self.snapshots.carry(flight)
+        else:
+            self._carry(flight)
 
     def send_unasked(self, source: Server, target: Server, request: Request) -> None:
         """Send ``request`` in the name of ``source``, whose machine knows nothing of it."""
@@ -138,7 +152,7 @@ class Network:
         world, profile, dice = self.world, self.world.profile, self.world.dice
         if profile.drop and dice.random() < profile.drop:
             world.marks["request dropped"] += 1
-            self._lose(flight)
+            self.lose(flight)
             return
         at = self._arrival(flight.source.id, flight.target.id, flight.kind, is_answer=False)
         world.push(at, self._arrive, flight)
@@ -157,6 +171,8 @@ class Network:
         delay = low + (high - low) * dice.random() + self.extra_s.get((source, target), 0.0)
         if profile.slow_network and dice.random() < profile.slow_network:
             delay += dice.random() * _SLOWEST_S
+        if kind == SNAPSHOT:
+            return world.now + delay
         stream = (source, target, kind, is_answer)
         at = max(world.now + delay, self._last_arrival.get(stream, 0.0))
         self._last_arrival[stream] = at
@@ -167,29 +183,37 @@ class Network:
         world = self.world
         if (source.id, target.id) in self.blocked:
             world.marks["request blocked"] += 1
-            self._lose(flight, is_silent=True)
+            self.lose(flight, is_silent=True)
             return
         if target.machine is None:
-            self._lose(flight)
+            self.lose(flight)
             return
         if self._is_behind_lost(flight):
             return
         stream = target.streams.setdefault((source.id, flight.kind), deque())
         if len(stream) >= MAX_PENDING_REPLIES_PER_STREAM:
             world.marks["stream not read"] += 1
-            self._lose(flight, is_silent=True)
+            self.lose(flight, is_silent=True)
             return
-        call = CallID(self._next_inbound)
-        self._next_inbound += 1
-        target.inbound[call] = flight
         if flight.is_duplicate:
             world.marks["request duplicated"] += 1
         else:
             stream.append(flight)
+        self.deliver(flight)
+
+    def deliver(self, flight: Flight) -> CallID:
+        """Hand a request over; return the number it got."""
+        world, source, target = self.world, flight.source, flight.target
+        call = CallID(self._next_inbound)
+        self._next_inbound += 1
+        target.inbound[call] = flight
+        if flight.snapshot is not None:
+            target.keeping.spool(call, flight.snapshot)
         if world.story is not None:
             twin = " again" if flight.is_duplicate else ""
             world.tell(f"{target.id} gets{twin} from {source.id} #{call}: {flight.request}")
         target.deliver(RequestReceived(call, source.id, flight.request))
+        return call
 
     # -- answers
 
@@ -200,6 +224,9 @@ class Network:
             response = response_trip(server.id, flight.request, response, self.world.dice.random())
         flight.response = response
         if flight.is_duplicate:
+            return
+        if flight.kind == SNAPSHOT:
+            self._carry_back(flight)
             return
         stream = server.streams.get((flight.source.id, flight.kind))
         if stream is None or flight not in stream:
@@ -212,7 +239,7 @@ class Network:
         world, profile, dice = self.world, self.world.profile, self.world.dice
         if profile.drop and dice.random() < profile.drop:
             world.marks["response dropped"] += 1
-            self._lose(flight)
+            self.lose(flight)
             return
         at = self._arrival(flight.target.id, flight.source.id, flight.kind, is_answer=True)
         world.push(at, self._answer, flight)
@@ -220,7 +247,7 @@ class Network:
     def _answer(self, flight: Flight) -> None:
         source = flight.source
         if (flight.target.id, source.id) in self.blocked:
-            self._lose(flight, is_silent=True)
+            self.lose(flight, is_silent=True)
             return
         if self._is_behind_lost(flight):
             return
@@ -243,16 +270,18 @@ class Network:
 
         On a real stream all calls in flight fail together; the interface does not promise it.
         """
-        if self.world.profile.fails_alone:
-            self._fail_one(flight)
-        elif self._is_open(flight):
+        if self.world.profile.fails_alone or flight.kind == SNAPSHOT:
+            self.fail_one(flight)
+        elif self.is_open(flight):
             self.reset_streams(flight.source, flight.target, flight.kind)
 
-    def _is_open(self, flight: Flight) -> bool:
+    def is_open(self, flight: Flight) -> bool:
+        """Tell whether its caller still waits."""
         source = flight.source
         return flight.process == source.process and source.outstanding.get(flight.call) is flight
 
-    def _fail_one(self, flight: Flight) -> None:
+    def fail_one(self, flight: Flight) -> None:
+        """Fail this call alone."""
         if self._finish(flight):
             self.world.marks["call failed"] += 1
             if self.world.story is not None:
@@ -266,12 +295,12 @@ class Network:
         target.streams.pop((source.id, kind), None)
         for flight in list(source.outstanding.values()):
             if flight.target is target and flight.kind == kind:
-                self._fail_one(flight)
+                self.fail_one(flight)
 
     def forget_inbound(self, server: Server) -> None:
         """``server``'s machine is gone: what it had not answered, it never will."""
-        for flight in server.inbound.values():
-            self._lose(flight)
+        for flight in list(server.inbound.values()):
+            self.lose(flight)
         server.inbound.clear()
         server.streams.clear()
 
@@ -280,27 +309,27 @@ class Network:
         if source.machine is not None and target.machine is not None:
             source.deliver(PeerConnected(target.id))
 
-    def _lose(self, flight: Flight, *, is_silent: bool = False) -> None:
+    def lose(self, flight: Flight, *, is_silent: bool = False) -> None:
         """A message is lost: this is noticed at once (a reset), or only at the call's time limit."""
         if flight.is_duplicate:
             return
         world = self.world
         stream = (flight.source.id, flight.target.id, flight.kind)
         first = self._broken.get(stream)
-        if first is None or not self._is_open(first):
+        if flight.kind != SNAPSHOT and (first is None or not self.is_open(first)):
             self._broken[stream] = flight
         if not is_silent and world.dice.random() < 0.5:
             world.push(world.now + world.dice.random() * 0.1, self.fail, flight)
 
     def _is_behind_lost(self, flight: Flight) -> bool:
-        if flight.is_duplicate or self.world.profile.fails_alone:
+        if flight.is_duplicate or flight.kind == SNAPSHOT or self.world.profile.fails_alone:
             return False
         first = self._broken.get((flight.source.id, flight.target.id, flight.kind))
-        return first is not None and self._is_open(first) and first.call < flight.call
+        return first is not None and self.is_open(first) and first.call < flight.call
 
     def _finish(self, flight: Flight) -> bool:
         source = flight.source
-        if not self._is_open(flight):
+        if not self.is_open(flight):
             return False
         del source.outstanding[flight.call]
         source.in_flight[flight.target.id, flight.kind] -= 1
@@ -314,6 +343,8 @@ class Network:
         if flight.kind == APPEND:
             # A refusal gives the window up, and those behind it are refused in their turn.
             limit = 2 * self.world.profile.raft.max_inflight_appends
+        if flight.kind != SNAPSHOT and self.world.profile.change_every_s:
+            limit *= 4  # who leaves and comes back is a new peer, to whom nothing is on its way
         if count > limit and not self.world.profile.fails_alone:
             count = sum(1 for other in source.outstanding.values() if _same_reign(other, flight))
             if count <= limit:

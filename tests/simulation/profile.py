@@ -21,8 +21,16 @@ FAULT_KINDS = (
     "disk_full",
     "pause",
     "clock_drift",
-    "transfer",
+    "timeout_now",
     "stranger",
+    "change",
+    "wipe",
+    "hand_over",
+    "snapshot",
+    "slow_snapshot",
+    "snapshot_broken",
+    "snapshot_damaged",
+    "snapshot_fails",
 )
 
 
@@ -32,6 +40,8 @@ class Profile:
 
     voters: int = 3
     nonvoters: int = 0
+    spares: int = 0
+    """Servers that run with an empty log and are members of nothing, until somebody adds them."""
     blank: int = 0
     """Servers that start with an empty log and are caught up by a bootstrapped one."""
     raft: RaftConfig = field(default_factory=RaftConfig)
@@ -64,7 +74,25 @@ class Profile:
     clock_drift: float = 0.0
     stranger_every_s: float = 0.0
     """A server outside every configuration asks for votes in a far term."""
-    transfer_every_s: float = 0.0
+    change_every_s: float = 0.0
+    """Somebody adds, removes or demotes a server."""
+    wipe_every_s: float = 0.0
+    """A removed server loses its disk."""
+    hand_over_every_s: float = 0.0
+    """A leader is asked to hand over, to anybody, whether that is up or not."""
+    snapshot_every_s: float = 0.0
+    """Some server is asked for a snapshot now, beside those its settings ask for."""
+    retain: int = 2
+    """Snapshots a server keeps."""
+    slow_snapshot: float = 0.0
+    """To write one, to send one, and once more until what was sent arrives."""
+    snapshot_broken: float = 0.0
+    """A snapshot's stream breaks before its end."""
+    snapshot_damaged: float = 0.0
+    """What arrives has another checksum than it should."""
+    snapshot_fails: float = 0.0
+    """A snapshot cannot be written, apart from full disks."""
+    timeout_now_every_s: float = 0.0
     """TimeoutNow in the name of a leader, to anybody, whether that is behind or not."""
 
     @staticmethod
@@ -86,6 +114,10 @@ class Profile:
             max_append_entries=dice.choice((1, 2, 8, 64)),
             max_inflight_appends=dice.choice((1, 2, 4)),
             pre_vote_disabled=dice.random() < 0.2,
+            snapshot_threshold=dice.choice((1, 4, 20, 8192)),
+            snapshot_interval_s=dice.choice((0.1, 1.0, 5.0)),
+            trailing_logs=dice.choice((0, 0, 3, 30)),
+            join_timeout_s=dice.choice((1.0, 5.0, 30.0)),
         )
         return Profile(
             voters=voters,
@@ -115,5 +147,15 @@ class Profile:
             pause_every_s=chance("pause", 1.0, 8.0),
             clock_drift=chance("clock_drift", 0.01, 0.05),
             stranger_every_s=chance("stranger", 0.5, 10.0),
-            transfer_every_s=chance("transfer", 1.0, 10.0),
+            timeout_now_every_s=chance("timeout_now", 1.0, 10.0),
+            spares=dice.choice((0, 1, 2)) if "change" in on else 0,
+            change_every_s=chance("change", 0.2, 5.0),
+            wipe_every_s=chance("wipe", 0.5, 5.0),
+            hand_over_every_s=chance("hand_over", 0.5, 10.0),
+            snapshot_every_s=chance("snapshot", 0.3, 5.0),
+            retain=dice.choice((2, 3)),
+            slow_snapshot=chance("slow_snapshot", 0.05, 0.5),
+            snapshot_broken=chance("snapshot_broken", 0.05, 0.5),
+            snapshot_damaged=chance("snapshot_damaged", 0.02, 0.3),
+            snapshot_fails=chance("snapshot_fails", 0.02, 0.3),
         )

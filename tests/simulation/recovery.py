@@ -9,6 +9,7 @@ from raft_over_libp2p.core.ready import Role
 from tests.simulation.violation import violated
 
 if TYPE_CHECKING:
+    from tests.simulation.server import Server
     from tests.simulation.world import World
 
 __all__ = ["Recovery"]
@@ -55,6 +56,10 @@ class Recovery:
             slow_network=0.0,
             slow_disk=0.0,
             crash_at_write=0.0,
+            slow_snapshot=0.0,
+            snapshot_broken=0.0,
+            snapshot_damaged=0.0,
+            snapshot_fails=0.0,
         )
         world.network.blocked.clear()
         world.full_disks.clear()
@@ -63,7 +68,7 @@ class Recovery:
                 world.restart(server)
             elif server.is_paused:
                 server.resume()
-            server.hasten_sync()
+            server.writing.hasten_sync()
 
     def _is_well(self) -> bool:
         world = self.world
@@ -77,8 +82,7 @@ class Recovery:
         if world.now - self._progress_at > stall_s or world.now - self._healed_at > _RECOVERY_S:
             self._report()
         if any(payload in world.clients.acknowledged for payload in self._fresh):
-            agreed = len(world.commitment.entries)
-            return all(server.applied == agreed and not server.reads for server in world.everyone)
+            return all(self._is_level(server) for server in world.everyone)
         if world.now - self._asked_at > _ASK_EVERY_S:
             self._asked_at = world.now
             for server in world.everyone:
@@ -89,11 +93,22 @@ class Recovery:
                         self._fresh += world.workload.write(server)
         return False
 
+    def _is_level(self, server: Server) -> bool:
+        """Tell whether ``server`` holds what all members must hold, if it is one, and owes no read."""
+        commitment = self.world.commitment
+        agreed = len(commitment.entries)
+        if not commitment.entries.latest.configuration.has(server.id):
+            return not server.reads
+        if server.applied == agreed and server.digest != commitment.digests[agreed]:
+            violated("recovery", f"{server.id}'s state at {agreed} is another than the replay")
+        return server.applied == agreed and not server.reads
+
     def _report(self) -> None:
         world = self.world
         states = "; ".join(
             f"{server.id} {server.role.value}, term {server.hard_state.term}, log {len(server.log)}, "
-            f"applied {server.applied}, owes {len(server.inbound)} answers"
+            f"applied {server.applied}, owes {len(server.inbound)} answers, "
+            f"goes by {server.log.latest}"
             for server in world.everyone
         )
         violated(

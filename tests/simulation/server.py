@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 from raft_over_libp2p.core.events import Applied, Event, Persisted, RequestReceived
 from raft_over_libp2p.core.interfaces import InitialState
 from raft_over_libp2p.core.machine import Machine
-from raft_over_libp2p.core.messages import AppendEntriesRequest
+from raft_over_libp2p.core.messages import (
+    AppendEntriesRequest,
+    RequestVoteRequest,
+    TimeoutNowRequest,
+)
 from raft_over_libp2p.core.ready import (
     Call,
     HardState,
@@ -18,24 +22,22 @@ from raft_over_libp2p.core.ready import (
     ReadRefused,
     ReadState,
     Ready,
+    Removed,
     Role,
     RoleChanged,
-    Write,
+    TransferEnded,
 )
 from raft_over_libp2p.core.status import CoreStatus
-from raft_over_libp2p.types import (
-    BatchID,
-    CallID,
-    Index,
-    LogEntry,
-    LogType,
-    ServerID,
-    Term,
-)
+from raft_over_libp2p.types import NO_TERM, BatchID, CallID, Index, LogEntry, ServerID, Term
 from raft_over_libp2p.wire.configuration import GoConfigurationCodec
 from tests.simulation.check_heartbeats import HeartbeatCheck
+from tests.simulation.check_transfers import TransferCheck
 from tests.simulation.disk import Disk
+from tests.simulation.entry_log import EntryLog
+from tests.simulation.log_writing import LogWriting
 from tests.simulation.network import Flight
+from tests.simulation.snapshot_keeping import SnapshotKeeping
+from tests.simulation.snapshot_store import Snapshot, digest_after
 from tests.simulation.violation import violated
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class Server:
     ) -> None:
         self.world = world
         self.id = server_id
-        self.disk = Disk(hard_state, entries, self._record_hard_state)
+        self.disk = self._new_disk(hard_state, entries)
         self.machine: Machine | None = None
         self.process = 0
         """Counts starts of the process: its calls die with it."""
@@ -72,11 +74,19 @@ class Server:
         self.inbox: list[Event] = []
         self.is_paused = False
         self.applied = 0
+        self.digest = 0
+        """The state machine's state after ``applied``."""
+        self.keeping = SnapshotKeeping(self)
         # What belongs to one machine.
-        self.log: list[LogEntry] = []
+        self.log = EntryLog()
         """As the machine has it: the durable log and the writes submitted since."""
         self.hard_state = hard_state
         self.commit_index = 0
+        self.agreed_configuration_index = 0
+        """The newest configuration that any machine on this disk knew to be agreed on."""
+        self.acknowledged = (0, NO_TERM)
+        """The last entry this disk was ever said to hold."""
+        self.transfers = TransferCheck(world.elections)
         self.role = Role.FOLLOWER
         self.leading_term: Term | None = None
         self.turn_appends = 0
@@ -87,21 +97,36 @@ class Server:
         self._timer_at = math.inf
         self._sweep_is_due = False
         self._turns = 0
-        self._syncs = 0
         self._spins = 0
-        self._dies_after_sync = False
+        self.writing = LogWriting(self)
+
+    def _new_disk(self, hard_state: HardState, entries: list[LogEntry]) -> Disk:
+        agreed, retain = self.world.commitment.entries, self.world.profile.retain
+        return Disk(hard_state, entries, self._record_hard_state, agreed=agreed, retain=retain)
+
+    def wipe(self) -> None:
+        """The folder of a process that is down is emptied; it remembers no vote either."""
+        if self.machine is not None:
+            violated("simulator", f"{self.id} is wiped while it runs")
+        self.disk = self._new_disk(HardState(NO_TERM), [])
+        self.agreed_configuration_index = 0
+        self.acknowledged = (0, NO_TERM)
+        self.world.elections.forget(self.id)
 
     # -- life
 
     def start(self) -> None:
         """Start the process from what is durable."""
+        if self.machine is not None:
+            violated("one incarnation", f"{self.id} is started while it runs")
         self.process += 1
         self.outstanding = {}
         self.in_flight = {}
         self._sweep_is_due = False
         self.inbox = []
         self.is_paused = False
-        self.applied = 0
+        self.applied = self.digest = 0
+        self.keeping = SnapshotKeeping(self)
         dice = self.world.dice
         # A monotonic clock starts anywhere.
         self.clock_offset = dice.random() * 1000.0 - self.world.now * self.clock_rate + 1.0
@@ -112,7 +137,11 @@ class Server:
     ) -> None:
         self.core += 1
         disk = self.disk
-        self.log = list(disk.image)
+        disk.recover()
+        newest = disk.snapshots.newest
+        if newest is not None and newest.meta.index > self.applied:
+            self.restore(newest)
+        self.log = disk.image.clone()
         self.hard_state = disk.hard_state
         self.commit_index = self.applied
         self.role = Role.FOLLOWER
@@ -123,15 +152,20 @@ class Server:
         self.reads = {}
         self._turn_is_due = False
         self._timer_at = math.inf
-        self._dies_after_sync = False
+        self.transfers = TransferCheck(self.world.elections)
+        self.writing.machine_starts()
+        covered = newest.meta.index if newest is not None else 0
         self.machine = self.world.machine_type(
             server_id=self.id,
             config=self.world.profile.raft,
             log=disk,
             initial=InitialState(
                 hard_state=disk.hard_state,
+                snapshot=newest.meta if newest is not None else None,
                 configuration_entries=tuple(
-                    entry for entry in disk.image if entry.type is LogType.CONFIGURATION
+                    disk.image[placed.index - 1]
+                    for placed in disk.image.placed
+                    if placed.index > covered
                 ),
                 applied_index=Index(self.applied),
                 first_call=first_call,
@@ -142,13 +176,22 @@ class Server:
             codec=GoConfigurationCodec(),
             now=self.local_now(),
         )
+        self.check_status()
         self.turn()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """``snapshot`` replaces the state machine."""
+        self.applied, self.digest = int(snapshot.meta.index), snapshot.digest
+        self.commit_index = max(self.commit_index, self.applied)
+        handed_out = self.world.commitment.handed_out
+        self.world.commitment.handed_out = max(handed_out, self.applied)
 
     def crash(self) -> None:
         """The process dies, and with it what was not synced."""
         if self.machine is None:
             return
         lost = self.disk.crash(self.world.dice)
+        self.keeping.crash()
         self.world.marks["crash"] += 1
         if lost:
             self.world.marks["crash with writes lost"] += 1
@@ -174,6 +217,8 @@ class Server:
             self.world.tell(f"{self.id} has no space left and starts a new machine")
         next_call, next_batch = machine.next_call, machine.next_batch
         self.disk.fail_full(self.world.dice)
+        for call in self.inbound:
+            self.keeping.drop(call)
         self._end_machine()
         self.inbox = [
             event
@@ -243,8 +288,21 @@ class Server:
             )
             return
         self._note(event)
+        shout = self._shout_in(event)
+        before = self.hard_state.term
         machine.handle(event, self.local_now())
         self.turn()
+        if shout is not None and self.machine is machine:
+            world.membership.shouted(self, before, shout)
+
+    def deliver_later(self, event: Event) -> None:
+        """Hand over an event that comes up within a turn: when that has ended."""
+        self.world.push(self.world.now, self._deliver_if_running, (event, self.process))
+
+    def _deliver_if_running(self, late: tuple[Event, int]) -> None:
+        event, process = late
+        if process == self.process:
+            self.deliver(event)
 
     def _take_in(self, core: int) -> None:
         if core != self.core or self.is_paused:
@@ -268,8 +326,17 @@ class Server:
                 self.turn_appends += 1
                 if request.is_heartbeat:
                     self._heartbeats.calls.append(event.call)
+            elif type(request) is TimeoutNowRequest:
+                self.transfers.was_asked(self, event.call)
         elif type(event) is Persisted:
             self._heartbeats.told_term = self.disk.hard_state.term
+
+    def _shout_in(self, event: Event) -> RequestVoteRequest | None:
+        """Return the request for a vote of a server that is known here to be removed."""
+        if type(event) is not RequestReceived or type(event.request) is not RequestVoteRequest:
+            return None
+        is_shout = self.world.membership.is_shout(self, event.peer, event.request)
+        return event.request if is_shout else None
 
     def turn(self) -> None:
         """Do what is due and what the machine then owes, until it owes nothing at once."""
@@ -286,8 +353,16 @@ class Server:
                 self._heartbeats.turn_ends(self)
             self._turns += 1
             if self._turns % _STATUS_EVERY_TURNS == 0:
-                self.world.commitment.status(self, self.status())
+                self.check_status()
+            if self.transfers.is_open:
+                self.transfers.turn_ends(self)
             self._arm_timer()
+
+    def check_status(self) -> None:
+        """Check what the machine says about itself."""
+        status = self.status()
+        self.world.commitment.status(self, status)
+        self.world.membership.status(self, status)
 
     def status(self) -> CoreStatus:
         machine = self.machine
@@ -300,13 +375,14 @@ class Server:
         deposed = self._observe(ready.observations) if ready.observations else False
         dies = False
         if ready.write is not None:
-            dies = self._write(ready.write)
+            dies = self.writing.write(ready.write)
         if ready.send:
             self._send(ready, dies)
         if dies:
             self.world.marks["crash before a write"] += 1
             self.world.crash(self)
             return False
+        self._keep_snapshots(ready)
         fed = self._apply(ready.committed, now) if ready.committed else False
         if ready.read_states:
             self._read_states(ready.read_states)
@@ -314,6 +390,19 @@ class Server:
             self.world.commitment.deposed(self)
             self.leading_term = None
         return fed
+
+    def _keep_snapshots(self, ready: Ready) -> None:
+        if ready.adopt_snapshot is not None:
+            self.keeping.adopt(ready.adopt_snapshot)
+            self.check_status()
+        if ready.write is not None and ready.write.remove_prefix is not None:
+            self.world.snapshots.compaction(self, ready.write.remove_prefix)
+        if ready.take_snapshot is not None:
+            self.keeping.take(ready.take_snapshot)
+        for stored in ready.store_snapshot:
+            self.keeping.store(stored)
+        for call in ready.drop_snapshot:
+            self.keeping.drop(call)
 
     def _observe(self, observations: list[Observation]) -> bool:
         deposed = False
@@ -332,86 +421,11 @@ class Server:
                     self.proposals.clear()
             elif isinstance(observation, LeaderChanged) and observation.leader is not None:
                 self.world.elections.leads(observation.leader, observation.term)
+            elif isinstance(observation, TransferEnded):
+                self.transfers.ended(self, observation)
+            elif isinstance(observation, Removed):
+                self.world.membership.removed(self, observation)
         return deposed
-
-    # -- writes
-
-    def _write(self, write: Write) -> bool:
-        """Hand a batch to the disk; return whether power fails right now."""
-        world = self.world
-        if world.story is not None:
-            world.tell(f"{self.id} writes {write}")
-        if write.hard_state is not None:
-            world.durability.hard_state(self, write.hard_state)
-        world.logs.write(self, write)
-        if write.truncate_from is not None:
-            world.marks["truncation"] += 1
-            del self.log[write.truncate_from - 1 :]
-        self.log.extend(write.append)
-        self.disk.submit(write)
-        chance = world.profile.crash_at_write
-        if chance and world.dice.random() < chance and world.has_faults:
-            when = world.dice.randrange(3)
-            if when == 0:
-                return True
-            if when == 1:
-                self._dies_after_sync = True
-            else:
-                latency = world.dice.random() * world.profile.flush_s[1]
-                world.push(world.now + latency, self._die_in_sync, self.core)
-        self._start_sync()
-        return False
-
-    def _die_in_sync(self, core: int) -> None:
-        if core == self.core:
-            self.world.marks["crash during a write"] += 1
-            self.world.crash(self)
-
-    def _start_sync(self) -> None:
-        disk, world = self.disk, self.world
-        if disk.flushing or not disk.queue or self.id in world.stuck_disks:
-            return
-        dice, profile = world.dice, world.profile
-        waiting = len(disk.queue)
-        disk.flushing = waiting if waiting == 1 or dice.random() < 0.7 else dice.randint(1, waiting)
-        low, high = profile.flush_s
-        latency = low + (high - low) * dice.random()
-        if profile.slow_disk and dice.random() < profile.slow_disk:
-            world.marks["slow sync"] += 1
-            # Up to 20 election timeouts, mostly much less.
-            latency += dice.random() ** 4 * 20.0 * profile.raft.election_timeout_s
-        self._syncs += 1
-        world.push(world.now + latency, self._synced, (self.core, self._syncs))
-
-    def hasten_sync(self) -> None:
-        """The disk is well again: what it has been busy with for long is done now."""
-        self._start_sync()
-        if self.disk.flushing:
-            self._syncs += 1
-            self.world.push(self.world.now, self._synced, (self.core, self._syncs))
-
-    def _synced(self, sync: tuple[int, int]) -> None:
-        if sync != (self.core, self._syncs):
-            return
-        disk = self.disk
-        if self.id in self.world.full_disks and any(
-            disk.queue[position].append or disk.queue[position].truncate_from is not None
-            for position in range(disk.flushing)
-        ):
-            if self.is_paused:
-                self.world.push(self.world.now + 0.05, self._synced, sync)
-            else:
-                self.run_out_of_space()
-            return
-        batch = disk.complete()
-        if self.world.story is not None:
-            self.world.tell(f"{self.id} synced up to batch {batch}")
-        if self._dies_after_sync and self.world.has_faults:
-            self.world.marks["crash after a write"] += 1
-            self.world.crash(self)
-            return
-        self._start_sync()
-        self.deliver(Persisted(batch))
 
     def _record_hard_state(self, hard_state: HardState) -> None:
         self.world.elections.vote_durable(self.id, hard_state)
@@ -427,7 +441,7 @@ class Server:
             if isinstance(output, Call):
                 if world.story is not None:
                     world.tell(f"{self.id} calls {output.peer} #{output.call}: {output.request}")
-                world.durability.request(self, output.request)
+                world.durability.request(self, output.peer, output.request)
                 world.network.send_call(self, output)
             else:
                 flight = self.inbound.pop(output.call, None)
@@ -435,7 +449,9 @@ class Server:
                     violated("replies", f"{self.id} answers {output}, which is not open")
                 if world.story is not None:
                     world.tell(f"{self.id} answers {flight.source.id} #{output.call}: {output}")
-                world.durability.response(self, flight.request, output.response)
+                world.durability.response(self, flight, output)
+                if ready.adopt_snapshot is None or ready.adopt_snapshot.call != output.call:
+                    self.keeping.drop(output.call)
                 world.network.send_reply(self, output, flight)
 
     def arm_sweep(self) -> None:
@@ -461,6 +477,8 @@ class Server:
         world = self.world
         world.commitment.apply(self, entries)
         self.applied = int(entries[-1].index)
+        for entry in entries:
+            self.digest = digest_after(self.digest, entry)
         self.commit_index = max(self.commit_index, self.applied)
         if self.proposals:
             for entry in entries:

@@ -25,11 +25,14 @@ from raft_over_libp2p.types import (
     Server as Member,
 )
 from raft_over_libp2p.wire.configuration import GoConfigurationCodec
+from tests.simulation.administrator import Administrator
 from tests.simulation.check_clients import ClientCheck
 from tests.simulation.check_commitment import CommitmentCheck
 from tests.simulation.check_durability import DurabilityCheck
 from tests.simulation.check_elections import ElectionCheck
 from tests.simulation.check_logs import LogCheck
+from tests.simulation.check_membership import MembershipCheck
+from tests.simulation.check_snapshots import SnapshotCheck
 from tests.simulation.clients import Clients
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.network import Network
@@ -72,11 +75,14 @@ class World:
         self._pushed = 0
 
         members = self._members()
-        voters = Configuration(members).voters
-        self.commitment = CommitmentCheck(voters)
-        self.elections = ElectionCheck(voters, self.commitment)
+        self.commitment = CommitmentCheck()
+        self.elections = ElectionCheck(self.commitment)
         self.logs = LogCheck(self.commitment)
-        self.durability = DurabilityCheck(self.elections, self.logs, self.commitment)
+        self.membership = MembershipCheck(self.commitment)
+        self.snapshots = SnapshotCheck(self.commitment)
+        self.durability = DurabilityCheck(
+            self.elections, self.logs, self.commitment, self.snapshots
+        )
         self.clients = ClientCheck(self.commitment)
         self.network = Network(self)
         self.everyone = self._servers(members)
@@ -108,9 +114,12 @@ class World:
                 server = Server(self, member.id, HardState(Term(1)), [bootstrap])
             else:
                 server = Server(self, member.id, HardState(NO_TERM), [])
+            servers.append(server)
+        for number in range(len(members) + 1, len(members) + self.profile.spares + 1):
+            servers.append(Server(self, ServerID(f"s{number}"), HardState(NO_TERM), []))
+        for server in servers:
             drift = self.profile.clock_drift
             server.clock_rate = 1.0 + drift * (2.0 * self.dice.random() - 1.0)
-            servers.append(server)
         return servers
 
     # -- events
@@ -136,6 +145,7 @@ class World:
             with small_limits() if self.profile.has_small_limits else nullcontext():
                 self.start()
                 Nemesis(self)
+                Administrator(self)
                 self.push(self.now, self.workload.run, None)
                 self.run_until(lambda: self.steps >= steps)
                 Recovery(self).demand()
