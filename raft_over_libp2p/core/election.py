@@ -89,13 +89,14 @@ def _is_given_up(server: Server) -> bool:
 def _is_of_the_past(server: Server) -> bool:
     """Tell whether its configuration, of which it is the only voter, is known to be an old one.
 
-    It would elect itself and be asked by nobody. But others have led since that configuration
-    was written: a founder that was removed, emptied and added again passes through its own
-    first configuration while it catches up. What its leader appended in its own reign is new,
-    as when the other of two voters removes itself.
+    A founder that was removed, emptied and added again passes through its own first
+    configuration while it catches up. It would elect itself then, and nobody is asked who
+    could refuse. But it began with an empty log, and others have led since that configuration
+    was written. (A server that did not begin so may well be the last voter, and have followed
+    one that removed itself and led once more before that was agreed on.)
     """
     latest = server.membership.latest
-    if latest.configuration.voters != (server.id,):
+    if not server.began_blank or latest.configuration.voters != (server.id,):
         return False
     log = server.log
     written_in = log.term(latest.index) or log.term(log.snapshot_index) or NO_TERM

@@ -126,6 +126,8 @@ class Server:
         """Last successful AppendEntries of a leader."""
         self.followed_term = NO_TERM
         """The newest term in which another server led this one."""
+        self.began_blank = self.is_blank
+        """The log was empty when this process began."""
         self.rounds_refused = 0
         """Campaigns in a row that a majority answered with no."""
         self.is_held_back = initial.campaign_after_write

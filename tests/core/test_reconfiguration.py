@@ -306,9 +306,18 @@ class TestAFounderThatIsAddedAgain:
         solo.campaign()
         assert solo.status.role is Role.LEADER
 
-    def test_who_is_asked_to_campaign_does(self) -> None:
-        """Its leader led again before its own removal was agreed on, and hands over."""
+    def test_who_is_left_alone_by_one_that_led_twice_elects_itself(self) -> None:
+        """Its leader removed itself, and led once more before that was agreed on."""
         solo = Solo("a", "b")
+        solo.answered("b", append(2, (1, 1), [configuration_entry(2, 2, "a")], commit=1))
+        solo.answered("b", append(3, (2, 2), [entry(3, 3)], commit=3))
+        solo.campaign()
+        assert solo.status.role is Role.LEADER
+
+    def test_who_is_asked_to_campaign_does(self) -> None:
+        """Its leader hands over, so it is no thing of the past."""
+        solo = Solo(blank=True)
+        solo.answered("b", append(2, (0, 0), [configuration_entry(1, 1, "a", "b")], commit=1))
         solo.answered("b", append(2, (1, 1), [configuration_entry(2, 2, "a")], commit=1))
         solo.answered("b", append(3, (2, 2), [entry(3, 3)], commit=3))
         assert solo.answered("b", TimeoutNowRequest()) == TimeoutNowResponse()
