@@ -176,15 +176,14 @@ class _ServedStream:
         self._owner = owner
         self._owed: deque[_Owed] = deque()
         self._out: list[bytes] = []
-        self._is_writer_idle = False
+        self._nursery: trio.Nursery | None = None
         self._is_writing = False
-        self._wake_writer = trio.Event()
         self._wake_reader = trio.Event()
         self._charged_bytes = 0
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write_replies, nursery.cancel_scope)
+            self._nursery = nursery
             try:
                 await self._read_requests()
             except StreamBroken as error:
@@ -203,12 +202,13 @@ class _ServedStream:
         owed = self._owed
         while owed and owed[0].reply is not None:
             self._out.append(owed.popleft().reply or b"")
-        if self._out:
-            if self._is_writer_idle and self._stream.write_nowait(b"".join(self._out)):
+        if self._out and not self._is_writing and self._nursery is not None:
+            # Most streams bring one call, and its reply leaves without a task.
+            if self._stream.write_nowait(b"".join(self._out)):
                 self._out.clear()
             else:
-                self._is_writer_idle = False
-                self._wake_writer.set()
+                self._is_writing = True
+                self._nursery.start_soon(self._write_replies, self._nursery.cancel_scope)
         if len(owed) < limits.MAX_PENDING_REPLIES_PER_STREAM:
             self._wake_reader.set()
 
@@ -352,23 +352,18 @@ class _ServedStream:
     # -- replies
 
     async def _write_replies(self, scope: trio.CancelScope) -> None:
-        while True:
-            if not self._out:
-                self._is_writer_idle = True
-                self._wake_writer = trio.Event()
-                await self._wake_writer.wait()
-                continue
-            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        """Write what could not be written at once, and what comes meanwhile."""
+        while self._out:
+            data = b"".join(self._out)
             self._out.clear()
-            self._is_writing = True
             try:
                 await self._stream.write(data, _REPLY_WRITE_S)
             except StreamBroken as error:
                 _log.debug("inbound stream: %s", error)
                 scope.cancel()
                 return
-            self._is_writing = False
-            self._wake_reader.set()
+        self._is_writing = False
+        self._wake_reader.set()
 
     async def _write_what_is_owed(self) -> None:
         """Nothing more is read: answer what the peer asked, then end our side."""
