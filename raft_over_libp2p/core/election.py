@@ -91,16 +91,16 @@ def _is_of_the_past(server: Server) -> bool:
 
     A founder that was removed, emptied and added again passes through its own first
     configuration while it catches up. It would elect itself then, and nobody is asked who
-    could refuse. But it began with an empty log, and others have led since that configuration
-    was written. (A server that did not begin so may well be the last voter, and have followed
-    one that removed itself and led once more before that was agreed on.)
+    could refuse. But it began with an empty log, and others led, after that configuration was
+    written, who did not need its vote. (A server may also be the last voter because another
+    removed itself, who led once more before that was agreed on: with this server's vote.)
     """
     latest = server.membership.latest
     if not server.began_blank or latest.configuration.voters != (server.id,):
         return False
     log = server.log
     written_in = log.term(latest.index) or log.term(log.snapshot_index) or NO_TERM
-    return server.followed_term > written_in
+    return server.outvoted_term > written_in
 
 
 def _note_refusals(server: Server) -> None:

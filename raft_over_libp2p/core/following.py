@@ -82,7 +82,8 @@ def follow(server: Server, peer: ServerID, term: Term) -> bool:
     if server.role is not Role.FOLLOWER:
         server.become_follower()
     server.leader = peer
-    server.followed_term = term
+    if server.hard_state.vote != peer or server.voted_blank:
+        server.outvoted_term = term
     server.rounds_refused = 0
     return True
 

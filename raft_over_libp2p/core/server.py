@@ -124,10 +124,12 @@ class Server:
         """Last sign of a leader or granted vote: what the election timer goes by."""
         self.leader_contact: float | None = None
         """Last successful AppendEntries of a leader."""
-        self.followed_term = NO_TERM
-        """The newest term in which another server led this one."""
+        self.outvoted_term = NO_TERM
+        """The newest term in which another led without this server's vote as a member."""
         self.began_blank = self.is_blank
         """The log was empty when this process began."""
+        self.voted_blank = False
+        """The last vote was given with an empty log, which qualifies anybody (rule 14)."""
         self.rounds_refused = 0
         """Campaigns in a row that a majority answered with no."""
         self.is_held_back = initial.campaign_after_write
@@ -242,6 +244,7 @@ class Server:
         invariant(self.hard_state.vote in {None, candidate}, "at most one vote a term")
         if self.hard_state.vote is None:
             self.hard_state = HardState(self.term, candidate)
+            self.voted_blank = self.is_blank
             self.writes.owe_hard_state(is_new_term=False)
 
     def adopt_term(self, term: Term) -> None:

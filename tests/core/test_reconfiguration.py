@@ -19,7 +19,7 @@ from raft_over_libp2p.core.ready import ConfigurationChanged, Removed, Role
 from raft_over_libp2p.errors import NotLeader, ProposalRefused
 from raft_over_libp2p.types import Index, LogType, Term
 from tests.core.logs import configuration_entry, entry
-from tests.core.solo import Solo, append, heartbeat, prevote_request
+from tests.core.solo import Solo, append, heartbeat, prevote_request, vote_request
 
 ADD, REMOVE = ChangeKind.ADD_VOTER, ChangeKind.REMOVE_SERVER
 
@@ -292,6 +292,14 @@ class TestAFounderThatIsAddedAgain:
         solo.answered("b", append(5, (0, 0), [configuration_entry(1, 1, "a")], commit=1))
         solo.wait(20)
         assert (solo.status.role, solo.term) == (Role.FOLLOWER, 5)
+
+    def test_neither_when_it_voted_for_its_leader_while_it_was_blank(self) -> None:
+        solo = Solo(blank=True)
+        assert solo.answered("b", vote_request(5, (9, 4))).granted
+        solo.answered("b", append(5, (0, 0), [configuration_entry(1, 1, "a")], commit=1))
+        solo.wait(20)
+        assert solo.status.role is Role.FOLLOWER
+        assert solo.term == 5
 
     def test_who_founds_a_cluster_elects_itself(self) -> None:
         solo = Solo("a")
