@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint format types imports simulate bench lock clean
+.PHONY: run test check lint format types imports simulate bench bench-changes lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/raft-node demo $(ARGS)
@@ -38,6 +38,10 @@ simulate: $(VENV)/.dev
 # Go and Python clusters in turn, in one run, with ratios. Needs go.
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# Snapshot, install and transfer of a large pinset, timed.
+bench-changes: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.changing_cluster $(ARGS)
 
 # The lock files: every package with its version and hashes. Needs uv (https://docs.astral.sh/uv).
 lock:
