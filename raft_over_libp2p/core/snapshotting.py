@@ -100,7 +100,7 @@ def compact(server: Server) -> None:
     need them next.
     """
     log = server.log
-    upto = min(log.snapshot_index, log.durable_index, log.last_index - server.config.trailing_logs)
+    upto = min(log.snapshot_index, log.last_index - server.config.trailing_logs)
     if server.leadership is not None:
         upto = min(upto, server.leadership.oldest_snapshot_sent())
     if upto >= log.first_index:

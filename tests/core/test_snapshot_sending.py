@@ -118,6 +118,20 @@ class TestTheSnapshot:
         (again,) = sent(solo, "b")
         assert again.request.last_log_index == 10
 
+    def test_none_is_sent_to_a_silent_peer(self) -> None:
+        """It would fail, and the next would have to be a newer one."""
+        solo = leader()
+        solo.acknowledge_all("c")
+        solo.respond(install(solo, "b"), ErrorResponse(error="busy"))
+        for _ in range(15):
+            keep_in_touch(solo, 0.1, "c")
+            for call in sent(solo, "b"):
+                solo.respond(call, ErrorResponse(error="busy"))
+        keep_in_touch(solo, 2, "c")
+        assert sent(solo, "b") == []
+        solo.respond(solo.heartbeats("b")[-1], solo.success())
+        assert len(sent(solo, "b")) == 1
+
     def test_mixed_rule_12_entries_after_one_on_its_way_stay(self) -> None:
         """Rule 12: compaction never past one being sent or the entries after it."""
         solo = leader()
