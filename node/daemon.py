@@ -26,7 +26,7 @@ from keys.errors import InvalidIdentity, InvalidPeerID
 from keys.identity import Identity
 from keys.peer_id import PeerID
 from node import limits
-from node.address_announcing import keep_own_address_agreed
+from node.address_announcing import AddressAnnouncer
 from node.address_book import AddressBook
 from node.config import Folder, NodeConfig, load_config
 from node.consensus import Consensus
@@ -207,6 +207,7 @@ async def _serve(
     client = RpcClient(streams)
     consensus.set_client(client)
     leadership = LeadershipTransfer(consensus, client)
+    announcer = AddressAnnouncer(consensus, addresses, client)
     standing = Standing()
     directory = Directory(
         own=peer.identity.peer_id,
@@ -218,7 +219,7 @@ async def _serve(
         client=client,
     )
     methods = cluster_methods(directory.encoded_self, encode_version(_VERSION))
-    methods |= consensus_methods(consensus) | leadership.methods()
+    methods |= consensus_methods(consensus) | leadership.methods() | announcer.methods()
     streams.serve(PROTOCOL_ID, RpcServer(methods).handle)
     # Every protocol is served now: who connects from here on is told of all of them at once.
     await swarm.listen([Multiaddr(address) for address in config.cluster.listen_multiaddrs])
@@ -254,22 +255,19 @@ async def _serve(
             )
             watching.start_soon(tell_leaders, consensus, standing, addresses, say)
             watching.start_soon(standing.follow, consensus.raft, partial(say, "removed"))
-            watching.start_soon(_announce, peer, consensus, addresses, say)
+            watching.start_soon(
+                partial(
+                    announcer.keep_agreed,
+                    is_explicit=bool(config.cluster.announce_multiaddrs),
+                    told=partial(say, "address"),
+                )
+            )
             if config.join_multiaddrs and not consensus.peers():
                 watching.start_soon(_join, peer, swarm, addresses, consensus, client, say)
             await stopped.wait()
             say("stopping", "finishing what is under way")
             api_stop.set()
         watching.cancel_scope.cancel()
-
-
-async def _announce(peer: _Peer, consensus: Consensus, addresses: SwarmAddresses, say: Say) -> None:
-    await keep_own_address_agreed(
-        consensus,
-        addresses,
-        is_explicit=bool(peer.config.cluster.announce_multiaddrs),
-        told=partial(say, "address"),
-    )
 
 
 async def _join(

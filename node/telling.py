@@ -76,9 +76,11 @@ async def tell_leaders(
 
 
 def _why_no_leader(consensus: Consensus, addresses: SwarmAddresses) -> str:
-    if not consensus.peers():
+    members = consensus.peers()
+    if consensus.peer_id not in members:
         own = next(iter(addresses.own_lines()), "MULTIADDR")
-        return f"this peer belongs to no cluster yet; on a member run `raft-node peers add {own}`"
+        known = "is no member of the cluster it knows" if members else "belongs to no cluster yet"
+        return f"this peer {known}; on a member run `raft-node peers add {own}`"
     try:
         consensus.leader()
     except RaftError as error:

@@ -18,6 +18,7 @@ _STANDINGS: Final = {
     "nonvoter": "; has no vote",
     "staging": "; votes once it has caught up",
     "catching-up": "; not a member yet as far as it has read the log",
+    "not-a-member": "; is no member of the cluster it knows",
     "waiting": "; belongs to no cluster yet",
     "removed": "; was removed from the cluster",
 }
@@ -65,10 +66,10 @@ def _print(status: StatusBody) -> None:
     print_members(status)
     if status["disk_full"]:
         warn("the disk is full: this peer takes no entries until there is space again")
-    if status["standing"] == "removed":
+    if status["standing"] in {"removed", "not-a-member"}:
         warn(
-            "this peer was removed; its folder is kept. Stop it, or have it back with "
-            "`raft-node peers add` on a member"
+            "this peer is not, or no longer, in the cluster; its folder is kept. Stop it, or "
+            "have it in with `raft-node peers add` on a member"
         )
     if status["members"] and not status["configuration_committed"]:
         warn("a change of the members is not agreed on yet")

@@ -36,8 +36,9 @@ class MemberStatus(TypedDict):
 class StatusBody(TypedDict):
     """The whole answer; ``pins`` and ``digest`` are null while no state can be given.
 
-    ``standing`` is this peer's own: a suffrage, ``removed``, ``waiting`` (it never was part of
-    a cluster) or ``catching-up`` (what it knows of the cluster is older than itself in it).
+    ``standing`` is this peer's own: a suffrage; ``removed``; ``waiting``: it never was part of
+    a cluster; ``catching-up``: what it has read of the log is older than itself in it; or
+    ``not-a-member``: so it reads, and hears no leader, as when it was removed some time ago.
     """
 
     id: str
@@ -134,7 +135,9 @@ def _standing(core: CoreStatus, *, is_removed: bool) -> str:
             return Suffrage(server.suffrage).name.lower()
     if is_removed:
         return "removed"
-    return "catching-up" if core.configuration.servers else "waiting"
+    if not core.configuration.servers:
+        return "waiting"
+    return "not-a-member" if core.leader is None else "catching-up"
 
 
 def _match_index(progress: PeerProgress | None, status: RaftStatus, *, is_self: bool) -> int | None:

@@ -7,10 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -30,6 +31,8 @@ class Daemon:
     folder: Path
     url: str
     peer_id: str
+    multiaddr: str = ""
+    """Where other peers reach it, with its ID."""
     arguments: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -57,6 +60,29 @@ class Daemon:
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``raft-node -c FOLDER`` with ``arguments``, as its operator."""
+        return subprocess.run(
+            [sys.executable, "-m", "node.cli.main", "-c", str(self.folder), *arguments],
+            capture_output=True,
+            text=True,
+        )
+
+    def status(self) -> dict[str, Any]:
+        with self.http() as http:
+            return http.get("/raft/status").json()
+
+    def wait_until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait until it answers and ``holds`` of its status, and return that."""
+        deadline = time.monotonic() + PATIENCE_S
+        status: dict[str, Any] = {}
+        while not status or not holds(status):
+            assert time.monotonic() < deadline, (status, self.said())
+            time.sleep(0.05)
+            with suppress(httpx.ConnectError):
+                status = self.status()
+        return status
+
     def wait_for(self, text: str) -> None:
         """Wait until the daemon says ``text``."""
         deadline = time.monotonic() + PATIENCE_S
@@ -78,9 +104,17 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def made_peers(
-    folder: Path, count: int = 1, *, secrets: tuple[str, ...] = ()
+    folder: Path,
+    count: int = 1,
+    *,
+    secrets: tuple[str, ...] = (),
+    founders: int | None = None,
 ) -> Iterator[list[Daemon]]:
-    """Make folders of ``count`` peers that know of one another; ends what is left running."""
+    """Make folders of ``count`` peers that know of one another; ends what is left running.
+
+    With ``founders`` the peers beyond so many wait to be added to the cluster.
+    """
+    founding = count if founders is None else founders
     ports = free_ports(2 * count)
     identities = [Identity.generate() for _ in range(count)]
     listens = [f"/ip4/127.0.0.1/tcp/{port}" for port in ports[:count]]
@@ -92,7 +126,8 @@ def made_peers(
         create_folder(
             Folder(path),
             NewPeer(
-                peers=peers,
+                peers=peers[:founding] if number < founding else (),
+                is_waiting=number >= founding,
                 secret_hex=secrets[number] if secrets else shared,
                 peername=path.name,
                 listen_multiaddrs=(listens[number],),
@@ -101,7 +136,7 @@ def made_peers(
             ),
         )
         url = f"http://127.0.0.1:{ports[count + number]}"
-        daemons.append(Daemon(path, url, str(identity.peer_id)))
+        daemons.append(Daemon(path, url, str(identity.peer_id), peers[number]))
     try:
         yield daemons
     finally:

@@ -105,6 +105,7 @@ def test_a_folder_in_use_is_refused_also_on_other_ports(tmp_path: Path) -> None:
             daemon.folder,
             "",
             daemon.peer_id,
+            "",
             ("--listen", "/ip4/127.0.0.1/tcp/0", "--api-listen", "/ip4/127.0.0.1/tcp/0"),
         )
         code, said = _refusal(second)

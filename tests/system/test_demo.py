@@ -45,6 +45,9 @@ def test_the_demo_shows_agreement_across_the_death_of_a_leader(tmp_path: Path) -
     )
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r"node-2 votes after \d+\.\d s", ran.stdout)
+    assert re.search(r"node-3 votes after \d+\.\d s", ran.stdout)
+    assert int(re.search(r"it was sent a snapshot of (\d+) bytes", ran.stdout)[1]) > 60  # type: ignore[index]
     digests = re.findall(r"node-\d +(?:Leader|Follower) +(\d+) +\d+ +([0-9a-f]{64})", ran.stdout)
     assert len(digests) == 3
     assert len(set(digests)) == 1
