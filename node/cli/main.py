@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "peers": ("node.cli.peers", "List, add and remove the cluster's peers."),
     "leader": ("node.cli.leader", "Have another peer lead."),
     "pin": ("node.cli.pin", "Add, remove and list pins."),
+    "migrate": ("node.cli.migrate", "Take over a Go peer's folder, or give one back."),
     "version": ("node.cli.show", "Show the version of a running peer."),
 }
 
