@@ -6,9 +6,9 @@ from contextlib import ExitStack
 
 from node.errors import FolderError
 from node.migration.findings import Findings, findings_of
-from node.migration.handover import Handover, write_file
+from node.migration.handover import Handover, begin, write_file
 from node.migration.peer_folder import PeerFolder
-from node.migration.resuming import carry_through, check_target, locked, staging
+from node.migration.resuming import check_target, complete, locked, staging
 from raft_over_libp2p import limits
 from raft_over_libp2p.storage.filesystem import FileSystem
 from raft_over_libp2p.storage.go_folder import GO_STORE_NAME, GoFolder
@@ -71,7 +71,8 @@ def take_over(
             import_go_folder(fs, go, path, peer.peer_id, segment_bytes=segment_bytes)
             if target is not None:
                 fs.sync_directory(handover.staged)
-        carry_through(fs, handover)
+            begin(fs, handover)
+        complete(fs, handover)
     return findings, handover
 
 

@@ -31,6 +31,7 @@ from typing import Final, Literal, TypeAlias
 
 from node import limits
 from node.errors import FolderError
+from raft_over_libp2p.errors import DiskFull
 from raft_over_libp2p.storage.filesystem import FileSystem
 
 __all__ = [
@@ -144,8 +145,13 @@ def begin(fs: FileSystem, handover: Handover) -> None:
     temporary = f"{handover.journal}.tmp"
     if fs.exists(temporary):
         fs.unlink(temporary)
-    write_file(fs, temporary, (json.dumps(asdict(handover)) + "\n").encode())
-    fs.rename(temporary, handover.journal)
+    try:
+        write_file(fs, temporary, (json.dumps(asdict(handover)) + "\n").encode())
+        fs.rename(temporary, handover.journal)
+    except DiskFull:
+        if fs.exists(temporary):
+            fs.unlink(temporary)
+        raise
     fs.sync_directory(handover.base)
 
 

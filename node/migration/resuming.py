@@ -9,7 +9,6 @@ from node.errors import ExitCode, FolderError, NodeError
 from node.migration.handover import (
     Direction,
     Handover,
-    begin,
     discard_staged,
     find_unfinished,
     finish,
@@ -19,7 +18,7 @@ from raft_over_libp2p.errors import DurabilityLost, StorageError
 from raft_over_libp2p.storage.filesystem import FileSystem
 from raft_over_libp2p.storage.go_folder import GO_STORE_NAME
 
-__all__ = ["HandoverUnfinished", "carry_through", "check_target", "locked", "resume", "staging"]
+__all__ = ["HandoverUnfinished", "check_target", "complete", "locked", "resume", "staging"]
 
 
 class HandoverUnfinished(NodeError):
@@ -55,7 +54,7 @@ def resume(fs: FileSystem, base: str, direction: Direction, target: str | None) 
         )
     raft = found.retired_raft if fs.exists(found.retired_raft) else found.raft
     with locked(fs, found.direction, base, raft):
-        _finish(fs, found)
+        complete(fs, found)
     return found
 
 
@@ -80,28 +79,30 @@ def locked(fs: FileSystem, direction: Direction, base: str, raft: str) -> Iterat
         yield
 
 
+def complete(fs: FileSystem, handover: Handover) -> None:
+    """Do what follows :func:`begin`: the new side can start then, and the old one cannot.
+
+    Raises:
+        HandoverUnfinished: it broke off.
+
+    """
+    try:
+        finish(fs, handover)
+    except StorageError as error:
+        raise HandoverUnfinished(handover, error) from error
+
+
 @contextmanager
 def staging(fs: FileSystem, handover: Handover) -> Iterator[None]:
-    """Make the new side within this; what a failure leaves of it is removed, as is what was there."""
+    """Make the new side and begin within this; before it was begun, a failure leaves nothing of it."""
     discard_staged(fs, handover)
     try:
         yield
     except StorageError:
         with suppress(StorageError):
-            discard_staged(fs, handover)
+            if not fs.exists(handover.journal):
+                discard_staged(fs, handover)
         raise
-
-
-def carry_through(fs: FileSystem, handover: Handover) -> None:
-    """Begin and finish; on return the new side can start, and the old one cannot.
-
-    Raises:
-        HandoverUnfinished: it broke off between the two.
-        DiskFull: it was not begun; nothing was changed but for what is staged.
-
-    """
-    begin(fs, handover)
-    _finish(fs, handover)
 
 
 def check_target(fs: FileSystem, base: str, raft: str, target: str | None) -> None:
@@ -119,10 +120,3 @@ def check_target(fs: FileSystem, base: str, raft: str, target: str | None) -> No
             f"{target} lies within {raft}, which moves away. Nothing was changed. Name a folder "
             f"outside it, or leave it out to use {base} itself."
         )
-
-
-def _finish(fs: FileSystem, handover: Handover) -> None:
-    try:
-        finish(fs, handover)
-    except StorageError as error:
-        raise HandoverUnfinished(handover, error) from error

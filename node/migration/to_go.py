@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 
 from node.errors import FolderError
 from node.migration.findings import Findings, findings_of
-from node.migration.handover import Handover, discard_staged, parent_of, write_file
+from node.migration.handover import Handover, begin, discard_staged, parent_of, write_file
 from node.migration.peer_folder import PeerFolder
-from node.migration.resuming import carry_through, check_target, staging
+from node.migration.resuming import check_target, complete, staging
 from raft_over_libp2p import limits
 from raft_over_libp2p.storage.data_folder import DataFolder
 from raft_over_libp2p.storage.filesystem import FileSystem
@@ -70,10 +70,12 @@ def give_back(
                 fs.sync_directory(handover.staged)
             with GoFolder(fs, path) as go:
                 findings = findings_of(go, peer.peer_id)
+            if not is_rehearsal:
+                begin(fs, handover)
         if is_rehearsal:
             discard_staged(fs, handover)
         else:
-            carry_through(fs, handover)
+            complete(fs, handover)
     return findings, handover
 
 
