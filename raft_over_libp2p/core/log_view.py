@@ -193,7 +193,6 @@ class LogView:
             "only durable entries behind the snapshot may go",
         )
         self.first_index = Index(upto + 1)
-        self._forget(upto - self._recent_from + 1)
         self._remove_prefix = upto
         self._slice_key, self._slice = (0, 0, 0), ((), 0)
 
@@ -253,10 +252,7 @@ class LogView:
     def _evict(self, size: int) -> None:
         """Forget the oldest ``size`` bytes of entries, but only durable ones."""
         durable = self.durable_index - self._recent_from + 1
-        self._forget(min(bisect_right(self._ends, self._bytes_before + size), durable))
-
-    def _forget(self, count: int) -> None:
-        """Keep the oldest ``count`` entries in memory no longer."""
+        count = min(bisect_right(self._ends, self._bytes_before + size), durable)
         if count > 0:
             self._bytes_before = self._ends[count - 1]
             del self._recent[:count]

@@ -176,7 +176,8 @@ class Model:
                 view.remove_prefix(upto)
                 self.memory = {i: e for i, e in self.memory.items() if i > upto}
         elif step == "reset":
-            view.reset(Index(view.last_index + number), Term(term))
+            index = max(view.snapshot_index + 1, view.last_index + number - 3)
+            view.reset(Index(index), Term(term))
             self.memory.clear()
         elif step == "write" and view.has_unwritten:
             self.batch += 1

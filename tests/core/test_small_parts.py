@@ -78,6 +78,15 @@ class TestMembership:
         membership.commit(Index(5))
         assert not membership.has(ServerID("a"))
 
+    def test_the_one_in_force_is_that_of_the_last_applied_entry(self) -> None:
+        """Not of the last committed one, which may not be applied yet."""
+        membership = Membership(self.one(0), [self.one(1, "a"), self.one(5, "b")])
+        membership.commit(Index(5))
+        membership.apply(Index(4))
+        assert membership.applied == self.one(1, "a")
+        membership.apply(Index(5))
+        assert membership.applied == self.one(5, "b")
+
 
 class TestHolding:
     success = AppendEntriesResponse(term=Term(1), last_log=Index(1), success=True)

@@ -133,6 +133,17 @@ class TestRule21:
             solo.respond(call, solo.success())
         assert len(told(solo)) == 1
 
+    def test_mixed_rule_21_a_success_asked_for_before_is_not_fresh(self) -> None:
+        solo = leader("b", "c")
+        solo.propose(b"x")
+        (before,) = solo.appends("b")
+        solo.wait(0.05)
+        begin(solo)
+        solo.respond(before, solo.success())
+        assert told(solo) == []
+        solo.acknowledge_all("b")
+        assert len(told(solo)) == 1
+
     def test_mixed_rule_21_writes_are_stopped(self) -> None:
         solo = leader("b", "c")
         begin(solo)
