@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 
+_QUIET_TIMEOUTS = 10
+"""Election timeouts without a leader after which a server that has given up says it was removed."""
 _ROUNDS_UNTIL_GIVEN_UP = 3
 """Refused rounds in a row after which a server that is no voter any more stops asking."""
 
@@ -136,7 +138,9 @@ def on_timeout(server: Server) -> None:
 
 def _tell_removal(server: Server) -> None:
     membership = server.membership
-    is_known = membership.is_latest_committed or _is_given_up(server)
+    # Those who refuse may be electing one who never saw the removal, and who will speak to us.
+    is_quiet = server.quiet_s() >= _QUIET_TIMEOUTS * server.config.election_timeout_s
+    is_known = membership.is_latest_committed or (_is_given_up(server) and is_quiet)
     if server.was_member and is_known and not membership.latest.configuration.has(server.id):
         server.was_member = False
         server.ready.observations.append(Removed(membership.latest.index))
