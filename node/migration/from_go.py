@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from node.errors import FolderError
 from node.migration.findings import Findings, findings_of
-from node.migration.handover import Handover, begin, write_file
+from node.migration.handover import Handover, begin, with_free_names, write_file
 from node.migration.peer_folder import PeerFolder
 from node.migration.resuming import check_target, complete, locked, staging
 from raft_over_libp2p import limits
@@ -34,7 +34,7 @@ def look_at_go(
         if fs.exists(lock_path):
             held.callback(fs.lock(lock_path, across_programs=True).close)
         with GoFolder(fs, peer.raft) as go:
-            return findings_of(go, peer.peer_id), _handover(peer, target, stamp)
+            return findings_of(go, peer.peer_id), _handover(fs, peer, target, stamp)
 
 
 def take_over(
@@ -58,7 +58,7 @@ def take_over(
 
     """
     _check_go(fs, peer, target)
-    handover = _handover(peer, target, stamp)
+    handover = _handover(fs, peer, target, stamp)
     with locked(fs, "from-go", peer.base, peer.raft), GoFolder(fs, peer.raft) as go:
         findings = findings_of(go, peer.peer_id)
         with staging(fs, handover):
@@ -76,8 +76,8 @@ def take_over(
     return findings, handover
 
 
-def _handover(peer: PeerFolder, target: str | None, stamp: str) -> Handover:
-    return Handover(
+def _handover(fs: FileSystem, peer: PeerFolder, target: str | None, stamp: str) -> Handover:
+    handover = Handover(
         direction="from-go",
         peer_id=peer.peer_id,
         stamp=stamp,
@@ -85,6 +85,7 @@ def _handover(peer: PeerFolder, target: str | None, stamp: str) -> Handover:
         raft=peer.raft,
         target=target,
     )
+    return with_free_names(fs, handover)
 
 
 def _check_go(fs: FileSystem, peer: PeerFolder, target: str | None) -> None:

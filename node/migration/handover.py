@@ -26,7 +26,7 @@ The caller holds the locks that both programs take before they use a folder.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from node import limits
@@ -43,6 +43,7 @@ __all__ = [
     "find_unfinished",
     "finish",
     "parent_of",
+    "with_free_names",
     "write_file",
 ]
 
@@ -104,6 +105,15 @@ class Handover:
         if self.target is None:
             steps.append(f"rename {self.retired_identity} to {self.identity}")
         return steps
+
+
+def with_free_names(fs: FileSystem, handover: Handover) -> Handover:
+    """Return the handover with a stamp whose backups do not stand there already."""
+    free, number = handover, 1
+    while fs.exists(free.retired_raft) or fs.exists(free.retired_identity):
+        number += 1
+        free = replace(handover, stamp=f"{handover.stamp}-{number}")
+    return free
 
 
 def find_unfinished(fs: FileSystem, base: str) -> Handover | None:

@@ -7,7 +7,14 @@ from contextlib import ExitStack, contextmanager
 
 from node.errors import FolderError
 from node.migration.findings import Findings, findings_of
-from node.migration.handover import Handover, begin, discard_staged, parent_of, write_file
+from node.migration.handover import (
+    Handover,
+    begin,
+    discard_staged,
+    parent_of,
+    with_free_names,
+    write_file,
+)
 from node.migration.peer_folder import PeerFolder
 from node.migration.resuming import check_target, complete, staging
 from raft_over_libp2p import limits
@@ -57,6 +64,7 @@ def give_back(
         raft=peer.raft,
         target=target,
     )
+    handover = with_free_names(fs, handover)
     with _open(fs, peer, segment_bytes) as folder:
         with staging(fs, handover):
             path = handover.staged
