@@ -151,14 +151,30 @@ def _read_folder(
     _check_not_running(folder)
     own = str(identity.peer_id)
     book = AddressBook.of(config.cluster.peer_addresses, source=folder.service_json).without(own)
+    agreed = AddressBook.read(config.cluster.peerstore)
+    if config.is_bootstrapped and own in agreed.addresses:
+        _check_not_forgotten(config, own)
     return _Peer(
         config=config,
         identity=identity,
         secret=ClusterSecret.from_hex(config.cluster.secret_hex)
         if config.cluster.secret_hex
         else None,
-        book=book.merged(AddressBook.read(config.cluster.peerstore)),
+        book=book.merged(agreed),
         first_voters=first_voters,
+    )
+
+
+def _check_not_forgotten(config: NodeConfig, own: str) -> None:
+    """Refuse a founder whose Raft data is gone: it would found a second cluster and vote twice."""
+    data = config.data_folder
+    if data.is_dir() and any(data.iterdir()):
+        return
+    raise FolderError(
+        f"{data} is empty, but {config.cluster.peerstore} says that this peer ({own}) has been "
+        "part of a cluster: started like this it would found another one. To have it back in its "
+        "cluster, remove it there with `raft-node peers rm`, run `raft-node init --force --wait` "
+        "here, start it, and add it. If a new cluster is meant, delete the line with its ID first."
     )
 
 

@@ -11,10 +11,10 @@ __all__ = ["leader_command"]
 
 @click.group("leader")
 def leader_command() -> None:
-    """Say who leads the cluster."""
+    """Hand leadership over."""
 
 
-@leader_command.command("transfer")
+@leader_command.command("transfer", short_help="Have another peer lead.")
 @click.argument("peer", metavar="[ID]", default="")
 @common_options
 @click.pass_context

@@ -23,7 +23,7 @@ _COMMANDS: Final = {
     "id": ("node.cli.show", "Show who a running peer is."),
     "status": ("node.cli.status", "Show the cluster: leader, members, who lags and why."),
     "peers": ("node.cli.peers", "List, add and remove the cluster's peers."),
-    "leader": ("node.cli.leader", "Have another peer lead."),
+    "leader": ("node.cli.leader", "Hand leadership over."),
     "pin": ("node.cli.pin", "Add, remove and list pins."),
     "migrate": ("node.cli.migrate", "Take over a Go peer's folder, or give one back."),
     "version": ("node.cli.show", "Show the version of a running peer."),

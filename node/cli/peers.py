@@ -42,7 +42,7 @@ def peers_ls(ctx: click.Context, /, **flags: object) -> None:
     print_members(status, {str(peer["id"]): str(peer.get("peername", "")) for peer in peers})
 
 
-@peers_command.command("add")
+@peers_command.command("add", short_help="Add a peer by its multiaddr, or by its ID.")
 @click.argument("peer", metavar="MULTIADDR|ID")
 @common_options
 @click.pass_context
@@ -69,7 +69,7 @@ def peers_add(ctx: click.Context, /, *, peer: str, **flags: object) -> None:
     click.echo(f"{added.get('id')} {added.get('peername') or ''}".strip() + " votes")
 
 
-@peers_command.command("rm")
+@peers_command.command("rm", short_help="Remove a peer, running or not.")
 @click.argument("peer", metavar="ID")
 @common_options
 @click.pass_context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -53,6 +54,15 @@ def test_the_raft_log_of_a_go_peer_is_refused_naming_the_take_over(
     (folder / "raft/raft.db").write_bytes(b"bolt")
 
     assert "migrate from-go" in _refusal(folder, capsys)
+
+
+def test_a_founder_whose_raft_data_is_gone_does_not_found_a_second_cluster(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = json.loads((folder / "identity.json").read_text())["id"]
+    (folder / "peerstore").write_text(f"/ip4/10.0.0.1/tcp/9096/p2p/{own}\n")
+
+    assert "raft-node init --force --wait" in _refusal(folder, capsys)
 
 
 def test_a_folder_that_was_never_initialised_says_what_to_run(
