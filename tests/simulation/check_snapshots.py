@@ -42,9 +42,14 @@ class SnapshotCheck:
             server, request.last_log_index, request.configuration, request.configuration_index
         )
 
-    def adopted(self, server: Server, snapshot: Snapshot) -> None:
-        """``server`` takes a snapshot in the place of its state machine."""
+    def adopted(self, server: Server, snapshot: Snapshot, sent_in: Term, judged_in: Term) -> None:
+        """``server`` takes a snapshot for its state machine; its leader sent it in ``sent_in``."""
         meta = snapshot.meta
+        if judged_in != sent_in:
+            violated(
+                "a snapshot is its leader's",
+                f"{server.id} adopts {meta} of term {sent_in}, and was in {judged_in} already",
+            )
         self._agreed(server, meta.index, meta.term, "adopts")
         if meta.index <= max(server.applied, server.commit_index):
             violated(
@@ -101,6 +106,21 @@ class SnapshotCheck:
                 f"{server.id} removes entries up to {upto}; it applied {server.applied}, and its "
                 f"newest durable snapshot is at {covered}",
             )
+
+        for flight in server.outstanding.values():
+            request = flight.request
+            if (
+                isinstance(request, InstallSnapshotRequest)
+                and flight.core == server.core
+                and request.term == server.leading_term
+                and upto > request.last_log_index
+                and server.log.latest.configuration.has(flight.target.id)
+                and request.configuration_index == server.log.in_force_at(upto).index
+            ):
+                violated(
+                    "compaction keeps what follows a snapshot on its way",
+                    f"{server.id} removes entries up to {upto} while {request} is on its way",
+                )
 
     def _agreed(self, server: Server, index: Index, term: Term, does: str) -> None:
         entries = self.commitment.entries

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from raft_over_libp2p.config import RaftConfig
+from raft_over_libp2p.core.membership_change import ChangeKind
+from raft_over_libp2p.core.messages import AppendEntriesRequest
 from raft_over_libp2p.core.ready import Role
-from raft_over_libp2p.types import ServerID
+from raft_over_libp2p.types import Index, ServerID
+from tests.simulation.administrator import Administrator
 from tests.simulation.profile import Profile
 from tests.simulation.server import Server
 from tests.simulation.violation import violated
@@ -21,14 +24,24 @@ class Directed:
     """Servers ``s1``, ``s2`` ..., one entry a message, no pre-vote unless asked for."""
 
     def __init__(
-        self, voters: int = 3, *, nonvoters: int = 0, pre_vote_disabled: bool = True
+        self,
+        voters: int = 3,
+        *,
+        nonvoters: int = 0,
+        spares: int = 0,
+        pre_vote_disabled: bool = True,
+        trailing_logs: int = 10240,
     ) -> None:
         raft = RaftConfig(
-            max_append_entries=1, max_inflight_appends=1, pre_vote_disabled=pre_vote_disabled
+            max_append_entries=1,
+            max_inflight_appends=1,
+            pre_vote_disabled=pre_vote_disabled,
+            trailing_logs=trailing_logs,
         )
         profile = Profile(
             voters=voters,
             nonvoters=nonvoters,
+            spares=spares,
             raft=raft,
             latency_s=_LATENCY_S,
             call_timeout_s=10.0,
@@ -36,6 +49,7 @@ class Directed:
         )
         self.world = World(1, profile)
         self.world.start()
+        self._administrator = Administrator(self.world)
 
     def server(self, number: int) -> Server:
         """Return ``s<number>``."""
@@ -141,3 +155,29 @@ class Directed:
         """Propose one entry at ``server``, which must lead."""
         (payload,) = self.world.workload.write(server)
         return payload
+
+    def change(self, server: Server, kind: ChangeKind, number: int) -> bool:
+        """Propose at ``server`` a change of ``s<number>``; return whether it was taken."""
+        return self._administrator.change(server, kind, self.server(number).id)
+
+    def compact(self, server: Server) -> None:
+        """Have ``server`` take a snapshot, and remove what it covers."""
+        if server.machine is None:
+            violated("simulator", f"{server.id} is down")
+        server.machine.snapshot_now(server.local_now())
+        server.turn()
+        first = server.log.first
+        self.wait_for(lambda: server.disk.removed_upto > first, f"{server.id} to compact its log")
+
+    def late_append(self, source: Server, target: Server, after: int) -> None:
+        """What ``source`` sent long ago arrives: all of its entries after ``after``."""
+        entries = tuple(source.log[after:])
+        request = AppendEntriesRequest(
+            term=source.hard_state.term,
+            leader=source.id,
+            prev_log_index=Index(after),
+            prev_log_term=source.log[after - 1].term,
+            entries=entries,
+            leader_commit_index=Index(after + len(entries)),
+        )
+        self.world.network.send_unasked(source, target, request)

@@ -11,8 +11,8 @@ import importlib
 import inspect
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "NONVOTER_CONFIRMS_A_READ",
     "TRUNCATED_IS_ACKNOWLEDGED",
     "Fault",
+    "fault_of",
 ]
 
 
@@ -36,6 +37,10 @@ class Fault:
     caught_by: frozenset[str]
     """Checkers any of which may be the first to see it."""
     within_seeds: int = 40
+    first_seed: int = 0
+    """Where to begin: dice that found the fault when it was written."""
+    with_: tuple[Fault, ...] = field(default=(), kw_only=True)
+    """Seeded with it: what would stop the fault before any harm, such as an assertion."""
 
     def __str__(self) -> str:
         return self.name.replace(" ", "-")
@@ -65,16 +70,27 @@ class Fault:
         faulty = names[original.__name__]
         # The code alone is exchanged: whoever imported the function has the fault too.
         right = original.__code__
-        original.__code__ = faulty.__code__
-        try:
-            yield
-        finally:
-            original.__code__ = right
+        with ExitStack() as others:
+            for other in self.with_:
+                others.enter_context(other.seeded())
+            original.__code__ = faulty.__code__
+            try:
+                yield
+            finally:
+                original.__code__ = right
 
 
-def _fault(
-    name: str, where: str, old: str, new: str, *caught_by: str, within_seeds: int = 40
+def fault_of(
+    name: str,
+    where: str,
+    old: str,
+    new: str,
+    *caught_by: str,
+    within_seeds: int = 40,
+    first_seed: int = 0,
+    with_: tuple[Fault, ...] = (),
 ) -> Fault:
+    """Return a fault; the arguments are its fields."""
     return Fault(
         name=name,
         where=where,
@@ -82,12 +98,14 @@ def _fault(
         new=new,
         caught_by=frozenset(caught_by),
         within_seeds=within_seeds,
+        first_seed=first_seed,
+        with_=with_,
     )
 
 
 FAULTS = (
     # The five that every simulator of Raft must see.
-    _fault(
+    fault_of(
         "a vote is not stored",
         "server:Server.vote_for",
         "self.writes.owe_hard_state(is_new_term=False)",
@@ -95,14 +113,14 @@ FAULTS = (
         "vote is durable",
         "one vote a term",
     ),
-    _fault(
+    fault_of(
         "an older term is committed by counting",
         "commitment:next_commit_index",
         " and agreed >= term_start",
         "",
         "commitment of own term only",
     ),
-    _fault(
+    fault_of(
         "a reply leaves before its write",
         "server:Server._reply_when",
         "if batch <= self.writes.persisted_batch and upto <= self.log.durable_index:",
@@ -111,7 +129,7 @@ FAULTS = (
         "stated term is durable",
         "vote is durable",
     ),
-    _fault(
+    fault_of(
         "votes are counted twice",
         "election:_count",
         "len(candidacy.granted.intersection(voters)) >= needed",
@@ -119,7 +137,7 @@ FAULTS = (
         "election by majority",
         "election safety",
     ),
-    _fault(
+    fault_of(
         "matching entries are truncated",
         "following:_new_entries",
         "log.term(entry.index) != entry.term",
@@ -128,21 +146,21 @@ FAULTS = (
         "no truncation of what is committed",
     ),
     # More of what is on record as having gone wrong somewhere.
-    _fault(
+    fault_of(
         "an answer does not wait for the new term",
         "server:Server.enter_term",
         "self.writes.owe_hard_state(is_new_term=True)",
         "self.writes.owe_hard_state(is_new_term=False)",
         "stated term is durable",
     ),
-    _fault(
+    fault_of(
         "the leader counts itself before its sync",
         "leadership:Leadership.advance_commit",
         "matches.append(server.log.durable_index)",
         "matches.append(server.log.last_index)",
         "commitment by majority",
     ),
-    _fault(
+    fault_of(
         "a vote without a look at the log",
         "server:Server.is_up_to_date",
         "return (last_term, last_index) >= (self.log.last_term, self.log.last_index)",
@@ -150,16 +168,17 @@ FAULTS = (
         "vote only for the up to date",
         "leader completeness",
     ),
-    _fault(
+    fault_of(
         "logs are compared by length only",
         "server:Server.is_up_to_date",
         "return (last_term, last_index) >= (self.log.last_term, self.log.last_index)",
         "return last_index >= self.log.last_index",
         "vote only for the up to date",
         "leader completeness",
+        first_seed=13,
         within_seeds=150,
     ),
-    _fault(
+    fault_of(
         "the previous term is not checked",
         "following:_has_previous",
         "server.log.term(prev) == prev_term",
@@ -167,14 +186,14 @@ FAULTS = (
         "log matching",
         "acknowledged is durable",
     ),
-    _fault(
+    fault_of(
         "the sent commit index is not capped",
         "replication:_append",
         "commit_index = min(server.commit_index, Index(prev + len(entries)))",
         "commit_index = server.commit_index",
         "sent commit is covered",
     ),
-    _fault(
+    fault_of(
         "half is taken for a majority",
         "quorum:majority",
         "voters // 2 + 1",
@@ -183,7 +202,7 @@ FAULTS = (
         "election safety",
         "commitment by majority",
     ),
-    _fault(
+    fault_of(
         "an older term's entries are taken",
         "following:answer_append_entries",
         "request.term < server.term",
@@ -192,7 +211,7 @@ FAULTS = (
         "the core never raises",
         "log matching",
     ),
-    _fault(
+    fault_of(
         "two votes in a term",
         "voting:_can_vote_for",
         "return server.hard_state.vote == peer",
@@ -201,21 +220,21 @@ FAULTS = (
         "vote is durable",
         within_seeds=100,
     ),
-    _fault(
+    fault_of(
         "a vote is forgotten on restart",
         "server:Server.__init__",
         "self.hard_state = initial.hard_state",
         "self.hard_state = HardState(initial.hard_state.term, None)",
         "one vote a term",
     ),
-    _fault(
+    fault_of(
         "a follower acknowledges its last index as the leader's",
         "replication:_on_success",
         "Index(call.prev + call.length)",
         "server.log.last_index",
         "commitment by majority",
     ),
-    _fault(
+    fault_of(
         "match is taken from the hint",
         "replication:on_append_answer",
         "    _on_success(server, leadership, call)",
@@ -224,7 +243,7 @@ FAULTS = (
         "commitment by majority",
         "recovery",
     ),
-    _fault(
+    fault_of(
         "a batch that was truncated counts as durable",
         "log_view:LogView.truncate",
         "written.last_index = min(written.last_index, self.last_index)",
@@ -233,23 +252,24 @@ FAULTS = (
         "acknowledged is durable",
         "commit within the log",
         "the core never raises",
+        first_seed=28,
         within_seeds=400,
     ),
-    _fault(
+    fault_of(
         "a duplicate is acknowledged from memory",
         "server:Server.reply_acknowledging",
         "self._reply_when(call, response, self.writes.term_batch, upto)",
         "self._reply_when(call, response, self.writes.term_batch, NO_INDEX)",
         "acknowledged is durable",
     ),
-    _fault(
+    fault_of(
         "what is not durable here is applied",
         "machine:Machine._hand_out_committed",
         "min(server.commit_index, server.log.durable_index)",
         "server.commit_index",
         "apply only what is durable",
     ),
-    _fault(
+    fault_of(
         "a read before the term's first commit",
         "leadership:Leadership.register_read",
         "self.server.commit_index if is_known else None",
@@ -257,15 +277,16 @@ FAULTS = (
         "linearisable reads",
         within_seeds=400,
     ),
-    _fault(
+    fault_of(
         "a leader keeps its term on a higher one",
         "leadership:Leadership.note_answer",
         "server.adopt_term(response.term)\n",
         "pass\n",
         "recovery",
+        first_seed=14,
         within_seeds=100,
     ),
-    _fault(
+    fault_of(
         "no entry of its own on election",
         "leadership:begin",
         'server.leadership.append(LogType.NOOP, (b"",))',
@@ -273,7 +294,7 @@ FAULTS = (
         "recovery",
         within_seeds=100,
     ),
-    _fault(
+    fault_of(
         "a blank server refuses votes",
         "voting:_standing",
         "(is_quiet or server.is_blank)",
@@ -281,7 +302,7 @@ FAULTS = (
         "recovery",
         within_seeds=100,
     ),
-    _fault(
+    fault_of(
         "a stranger is judged like a voter",
         "voting:answer_vote",
         "standing is _Standing.STRANGER or ",
@@ -289,7 +310,7 @@ FAULTS = (
         "a stranger moves no term",
         "a removed server moves no term",
     ),
-    _fault(
+    fault_of(
         "a heartbeat's answer waits for the log",
         "following:answer_append_entries",
         "server.reply_stating_term(\n            call,\n            AppendEntriesResponse(term=server.term, last_log=server.log.last_index, success=True),\n        )",
@@ -299,14 +320,14 @@ FAULTS = (
 )
 
 # Only a directed scenario reaches these: a leader's lease ends before another can be elected.
-EARLY_ANSWER_CONFIRMS_A_READ = _fault(
+EARLY_ANSWER_CONFIRMS_A_READ = fault_of(
     "a read is confirmed by an answer sent before it",
     "leadership:Leadership.on_heartbeat_answer",
     "call.newest_read",
     "self.reads.newest",
     "linearisable reads",
 )
-NONVOTER_CONFIRMS_A_READ = _fault(
+NONVOTER_CONFIRMS_A_READ = fault_of(
     "a nonvoter confirms a read",
     "leadership:Leadership.confirm_reads",
     "for peer in self.voters]",
@@ -316,7 +337,7 @@ NONVOTER_CONFIRMS_A_READ = _fault(
 )
 
 # Dice take some hundred seeds to reach this one.
-TRUNCATED_IS_ACKNOWLEDGED = _fault(
+TRUNCATED_IS_ACKNOWLEDGED = fault_of(
     "an acknowledgement of truncated entries stands",
     "holding:Holding.truncated",
     "held.upto >= first_removed",

@@ -207,8 +207,8 @@ class Network:
         call = CallID(self._next_inbound)
         self._next_inbound += 1
         target.inbound[call] = flight
-        if flight.snapshot is not None:
-            target.keeping.spool(call, flight.snapshot)
+        if flight.snapshot is not None and isinstance(flight.request, InstallSnapshotRequest):
+            target.keeping.spool(call, flight.snapshot, flight.request.term)
         if world.story is not None:
             twin = " again" if flight.is_duplicate else ""
             world.tell(f"{target.id} gets{twin} from {source.id} #{call}: {flight.request}")

@@ -6,7 +6,13 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from raft_over_libp2p.core.events import Applied, Event, Persisted, RequestReceived
+from raft_over_libp2p.core.events import (
+    Applied,
+    Event,
+    Persisted,
+    RequestReceived,
+    SnapshotStored,
+)
 from raft_over_libp2p.core.interfaces import InitialState
 from raft_over_libp2p.core.machine import Machine
 from raft_over_libp2p.core.messages import (
@@ -330,6 +336,8 @@ class Server:
                 self.transfers.was_asked(self, event.call)
         elif type(event) is Persisted:
             self._heartbeats.told_term = self.disk.hard_state.term
+        elif type(event) is SnapshotStored:
+            self.keeping.told(event.call)
 
     def _shout_in(self, event: Event) -> RequestVoteRequest | None:
         """Return the request for a vote of a server that is known here to be removed."""

@@ -14,7 +14,7 @@ from raft_over_libp2p.core.events import (
 )
 from raft_over_libp2p.core.ready import SnapshotMeta, StoreSnapshot
 from raft_over_libp2p.limits import MAX_SNAPSHOTS_SPOOLED
-from raft_over_libp2p.types import CallID
+from raft_over_libp2p.types import CallID, Term
 from tests.simulation.snapshot_store import Snapshot
 from tests.simulation.violation import violated
 
@@ -33,6 +33,8 @@ class SnapshotKeeping:
         self._jobs: deque[tuple[Snapshot, Callable[[], None], Callable[[str], None]]] = deque()
         self._spooled: dict[CallID, Snapshot] = {}
         self._prepared: dict[CallID, Snapshot] = {}
+        self._sent_in: dict[CallID, Term] = {}
+        self._judged_in: dict[CallID, Term] = {}
 
     def crash(self) -> None:
         """The process dies: what it was writing is durable, though nobody knows, or gone."""
@@ -64,13 +66,14 @@ class SnapshotKeeping:
 
     # -- a leader's
 
-    def spool(self, call: CallID, snapshot: Snapshot) -> None:
+    def spool(self, call: CallID, snapshot: Snapshot, term: Term) -> None:
         """The bytes that came with ``call`` are here, if there is room for them."""
         status = self._server.status()
         if snapshot.meta.index <= status.commit_index:
             return
         if len(self._spooled) < MAX_SNAPSHOTS_SPOOLED:
             self._spooled[call] = snapshot
+            self._sent_in[call] = term
 
     def store(self, stored: StoreSnapshot) -> None:
         """Verify what came with a call and make it durable."""
@@ -95,13 +98,18 @@ class SnapshotKeeping:
 
         self._begin(snapshot, done, failed)
 
+    def told(self, call: CallID) -> None:
+        """The machine hears that the snapshot of ``call`` is stored: note in which term."""
+        self._judged_in[call] = self._server.status().term
+
     def adopt(self, stored: StoreSnapshot) -> None:
         """What was prepared for a call is the state machine now."""
         server = self._server
         snapshot = self._prepared.pop(stored.call, None)
         if snapshot is None or snapshot.meta != stored.meta:
             violated("snapshots", f"{server.id} adopts {stored}, and {snapshot} was prepared")
-        server.world.snapshots.adopted(server, snapshot)
+        sent_in, judged_in = self._sent_in[stored.call], self._judged_in[stored.call]
+        server.world.snapshots.adopted(server, snapshot, sent_in, judged_in)
         server.restore(snapshot)
 
     def drop(self, call: CallID) -> None:
@@ -130,6 +138,9 @@ class SnapshotKeeping:
         server = self._server
         world = server.world
         if server.process != self._process or server.machine is None:
+            return
+        if server.id in world.stuck_disks:
+            world.push(world.now + 0.01, self._end, None)
             return
         snapshot, done, failed = self._jobs.popleft()
         if self._jobs:

@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.change_faults import CHANGE_FAULTS
 from tests.simulation.faults import FAULTS, Fault
 from tests.simulation.seeds import run_seed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize("fault", [*FAULTS, *CHANGE_FAULTS], ids=str)
 def test_a_seeded_fault_is_caught_by_its_checker(fault: Fault) -> None:
     caught_by = ""
     with fault.seeded():
-        for seed in range(fault.within_seeds):
+        for seed in range(fault.first_seed, fault.first_seed + fault.within_seeds):
             violation = run_seed(seed).violation
             if violation is not None:
                 caught_by = violation.checker
