@@ -18,6 +18,7 @@ import trio
 
 from keys.peer_id import PeerID
 from node.consensus_config import ConsensusConfig
+from node.follower_reads import read_up_to_date
 from node.forwarding import Forwarder, RemoteCall
 from node.membership import Membership
 from node.peer_addresses import NoAddresses, PeerAddresses
@@ -262,17 +263,18 @@ class Consensus:
         return self._open_oplog().log_head()
 
     async def linearizable_state(self, *, timeout_s: float | None = None) -> PinState:
-        """Return a state that holds every write acknowledged before this call (leader only).
+        """Return a state that holds every write acknowledged before this call, on any peer.
 
         Raises:
-            NotLeader: ask the leader it names.
-            ProposalRefused: no majority confirmed the leader in time; nothing was read.
+            NoLeader: nobody leads in time.
+            ReadIndexUnsupported: the leader is a Go peer; ask it, or take :meth:`state`.
+            NotLeader, ProposalRefused: no majority confirmed the leader; nothing was read.
             NoState, InconsistentState: as :meth:`state`.
 
         """
         timeout_s = self._config.network_timeout_s if timeout_s is None else timeout_s
         oplog = self._open_oplog()
-        await oplog.raft.read_index(timeout_s=timeout_s)
+        await read_up_to_date(oplog.raft, self._forwarder.client, timeout_s=timeout_s)
         return oplog.log_head()
 
     async def rollback(self, state: PinState, *, timeout_s: float | None = None) -> None:

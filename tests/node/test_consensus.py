@@ -10,6 +10,9 @@ import trio
 
 from node.consensus import Consensus, first_configuration
 from node.consensus_config import ConsensusConfig
+from node.follower_reads import ReadIndexUnsupported
+from node.rpc.server import RpcServer
+from node.rpc.wire import PROTOCOL_ID
 from raft_over_libp2p.errors import (
     LocalProtocolError,
     NoLeader,
@@ -18,6 +21,7 @@ from raft_over_libp2p.errors import (
     OutcomeUnknown,
     ProposalRefused,
 )
+from raft_over_libp2p.types import ServerID
 from tests.node.world import PEERS, a_world, pin, three_peers
 
 
@@ -83,9 +87,30 @@ async def test_a_linearizable_state_holds_what_was_acknowledged_before(autojump_
         assert pin("a").cid in await three.leader.linearizable_state()
 
 
-async def test_a_linearizable_state_is_the_leaders_to_give(autojump_clock) -> None:
+async def test_a_follower_gives_a_linearizable_state_too(autojump_clock) -> None:
     async with three_peers() as three:
-        with pytest.raises(NotLeader) as caught:
+        await three.leader.log_pin(pin("a"))
+
+        for follower in three.followers:
+            assert pin("a").cid in await follower.linearizable_state()
+
+
+async def test_a_follower_of_a_cut_off_leader_confirms_no_read(autojump_clock) -> None:
+    async with three_peers() as three:
+        follower = three.followers[0]
+        await three.leader.log_pin(pin("a"))
+        three.network.isolate(ServerID(str(three.leader.peer_id)))
+
+        with pytest.raises((ProposalRefused, NotLeader)):
+            await follower.linearizable_state(timeout_s=0.4)
+
+
+async def test_a_follower_of_a_go_leader_says_that_it_cannot_read(autojump_clock) -> None:
+    async with three_peers() as three:
+        go = RpcServer({"Consensus.LogPin": None})
+        three.swarm.host(three.leader.peer_id).serve(PROTOCOL_ID, go.handle)
+
+        with pytest.raises(ReadIndexUnsupported) as caught:
             await three.followers[0].linearizable_state()
 
         assert str(three.leader.peer_id) == caught.value.leader
