@@ -5,10 +5,20 @@ from __future__ import annotations
 import pytest
 
 from raft_over_libp2p.core.messages import AppendEntriesRequest, ErrorResponse
-from raft_over_libp2p.core.ready import Call, HardState, Ready, Reply
-from raft_over_libp2p.types import CallID, Index, LogEntry, Term
+from raft_over_libp2p.core.ready import (
+    Call,
+    HardState,
+    Ready,
+    Removed,
+    Reply,
+    SnapshotMeta,
+    TransferEnded,
+    Write,
+)
+from raft_over_libp2p.types import BatchID, CallID, Configuration, Index, LogEntry, Term
 from tests.simulation.directed import Directed
 from tests.simulation.network import OTHER
+from tests.simulation.snapshot_store import Snapshot
 from tests.simulation.violation import Violation
 
 
@@ -105,3 +115,128 @@ def test_each_call_is_answered_or_fails_once_in_bounded_time() -> None:
     assert sum(1 for f in open_calls if f.kind == OTHER) == server.in_flight.get(
         (peer.id, OTHER), 0
     ) + server.in_flight.get((stage.server(3).id, OTHER), 0)
+
+
+def _meta(stage: Directed, index: int) -> SnapshotMeta:
+    """Return what a snapshot at ``index`` must say."""
+    agreed = stage.world.commitment.entries
+    placed = agreed.in_force_at(index)
+    return SnapshotMeta(
+        index=Index(index),
+        term=agreed[index - 1].term,
+        configuration=placed.configuration,
+        configuration_index=placed.index,
+    )
+
+
+def test_a_snapshot_with_another_state_is_seen() -> None:
+    stage = Directed(3)
+    server = stage.elect(1)
+    stage.run_for(0.5)
+    meta = _meta(stage, server.applied)
+    stage.world.snapshots.taken(server, meta)
+    server.digest += 1
+
+    with pytest.raises(Violation, match="a snapshot is the replay"):
+        stage.world.snapshots.taken(server, meta)
+
+
+def test_a_snapshot_of_what_is_not_agreed_on_is_seen() -> None:
+    stage = Directed(3)
+    server = stage.elect(1)
+    stage.run_for(0.5)
+    beyond = SnapshotMeta(
+        index=Index(99),
+        term=Term(2),
+        configuration=Configuration(),
+        configuration_index=Index(1),
+    )
+
+    with pytest.raises(Violation, match="snapshot of what is agreed on"):
+        stage.world.snapshots.adopted(server, Snapshot(beyond, 0), Term(2), Term(2))
+
+
+def test_a_state_machine_that_goes_back_is_seen() -> None:
+    stage = Directed(3)
+    server = stage.elect(1)
+    stage.run_for(0.5)
+    snapshot = Snapshot(_meta(stage, 1), stage.world.commitment.digests[1])
+
+    with pytest.raises(Violation, match="applied never goes back"):
+        stage.world.snapshots.adopted(server, snapshot, Term(2), Term(2))
+
+
+def test_compaction_without_a_durable_snapshot_is_seen() -> None:
+    stage = Directed(3)
+    server = stage.elect(1)
+    stage.run_for(0.5)
+
+    with pytest.raises(Violation, match="compaction behind a snapshot"):
+        stage.world.snapshots.compaction(server, Index(1))
+
+
+def test_a_log_discarded_though_its_entries_were_acknowledged_is_seen() -> None:
+    stage = Directed(3, trailing_logs=0)
+    server = stage.elect(1)
+    stage.run_for(0.5)
+    stage.write(server)
+    stage.run_for(0.5)
+    follower = stage.server(2)
+    index = len(follower.log) - 1
+    follower.disk.snapshots.add(Snapshot(_meta(stage, index), 0))
+    follower.commit_index = index
+
+    with pytest.raises(Violation, match="acknowledged entries stay"):
+        stage.world.snapshots.write(follower, Write(batch=BatchID(9), reset_to=Index(index + 1)))
+
+
+def test_a_configuration_that_a_server_forgot_is_seen() -> None:
+    stage = Directed(3)
+    server = stage.elect(1)
+    stage.run_for(0.5)
+    server.agreed_configuration_index = 2
+
+    with pytest.raises(Violation, match="configurations never go back"):
+        server.check_status()
+
+
+def test_a_configuration_that_the_log_does_not_hold_is_seen() -> None:
+    stage = Directed(3)
+    server = stage.elect(1)
+    server.log.placed.pop()
+
+    with pytest.raises(Violation, match="the configuration in force"):
+        server.check_status()
+
+
+def test_a_member_that_is_told_of_its_removal_is_seen() -> None:
+    stage = Directed(3)
+    server = stage.elect(1)
+    stage.run_for(0.5)
+
+    with pytest.raises(Violation, match="only the removed are told"):
+        stage.world.membership.removed(server, Removed(Index(1)))
+
+
+def test_a_second_incarnation_of_a_server_is_seen() -> None:
+    stage = Directed(3)
+
+    with pytest.raises(Violation, match="one incarnation"):
+        stage.server(1).start()
+
+
+def test_the_end_of_a_transfer_that_nobody_began_is_seen() -> None:
+    stage = Directed(3)
+    server = stage.elect(1)
+
+    with pytest.raises(Violation, match="transfers"):
+        server.transfers.ended(server, TransferEnded(stage.server(2).id, ""))
+
+
+def test_a_transfer_that_does_not_end_is_seen() -> None:
+    stage = Directed(3)
+    server = stage.elect(1)
+    server.transfers.began(server, stage.server(2).id)
+
+    with pytest.raises(Violation, match="a transfer ends"):
+        stage.run_for(5.0)

@@ -4,9 +4,11 @@ import random
 
 import pytest
 
-from raft_over_libp2p.core.ready import HardState, Write
-from raft_over_libp2p.types import BatchID, Index, LogEntry, ServerID, Term
+from raft_over_libp2p.core.ready import HardState, SnapshotMeta, Write
+from raft_over_libp2p.types import BatchID, Configuration, Index, LogEntry, ServerID, Term
 from tests.simulation.disk import Disk
+from tests.simulation.entry_log import EntryLog
+from tests.simulation.snapshot_store import Snapshot
 from tests.simulation.violation import Violation
 
 _VOTE = HardState(Term(2), ServerID("s1"))
@@ -103,3 +105,98 @@ def test_a_read_past_what_is_durable_is_a_violation() -> None:
 
     with pytest.raises(Violation, match="log reader"):
         disk.entries(Index(1), Index(2), 1000)
+
+
+def _snapshot(index: int, term: int) -> Snapshot:
+    configuration = Configuration.of_voters(ServerID("s1"))
+    meta = SnapshotMeta(
+        index=Index(index),
+        term=Term(term),
+        configuration=configuration,
+        configuration_index=Index(1),
+    )
+    return Snapshot(meta, 0)
+
+
+def _disk_beside(agreed: list[int], terms: list[int]) -> Disk:
+    """Return a disk with a log of ``terms``, in a cluster that agreed on ``agreed``."""
+    log = EntryLog(_entry(index, term) for index, term in enumerate(agreed, start=1))
+    entries = [_entry(index, term) for index, term in enumerate(terms, start=1)]
+    return Disk(HardState(Term(1)), entries, lambda _: None, agreed=log)
+
+
+def test_a_crash_leaves_a_log_that_is_reset_as_it_was_or_empty() -> None:
+    images = set()
+    for seed in range(100):
+        disk = _disk_beside([1, 2, 2], [1, 1, 1, 1])
+        disk.snapshots.add(_snapshot(3, 2))
+        disk.submit(Write(batch=BatchID(1), reset_to=Index(4), append=(_entry(4, 2),)))
+        disk.flushing = 1
+        disk.crash(random.Random(seed))
+        images.add((disk.image.first, tuple(_terms(disk))))
+
+    assert {(1, (1, 1, 1, 1)), (4, (1, 2, 2)), (4, (1, 2, 2, 2))} == images
+
+
+def test_a_restart_discards_a_log_that_its_snapshot_contradicts() -> None:
+    disk = _disk_beside([1, 2, 2], [1, 1, 1, 1])
+    disk.snapshots.add(_snapshot(3, 2))
+
+    disk.recover()
+
+    assert (4, 3, Term(2)) == (disk.first_index(), disk.last_index(), disk.hard_state.term)
+
+
+def test_a_restart_keeps_a_log_that_goes_on_where_its_snapshot_ends() -> None:
+    disk = _disk_beside([1, 1, 1], [1, 1, 1, 1])
+    disk.snapshots.add(_snapshot(3, 1))
+
+    disk.recover()
+
+    assert (1, 4) == (disk.first_index(), disk.last_index())
+
+
+def test_a_log_whose_beginning_no_snapshot_covers_is_a_violation() -> None:
+    disk = _disk_beside([1] * 8, [1] * 8)
+    disk.submit(Write(batch=BatchID(1), remove_prefix=Index(6)))
+    disk.flushing = 1
+    disk.complete()
+    disk.snapshots.add(_snapshot(5, 1))
+
+    with pytest.raises(Violation, match="no entry is lost"):
+        disk.recover()
+
+
+def test_entries_that_may_go_are_read_no_more_though_they_are_there() -> None:
+    disk = _disk_beside([1] * 4, [1] * 4)
+    disk.submit(Write(batch=BatchID(1), remove_prefix=Index(2)))
+
+    assert 4 == len(disk.image)
+    with pytest.raises(Violation, match="log reader"):
+        disk.term(Index(2))
+
+
+def test_a_reset_without_a_snapshot_is_a_violation() -> None:
+    disk = _disk_beside([1, 2, 2], [1])
+    disk.submit(Write(batch=BatchID(1), reset_to=Index(4)))
+    disk.flushing = 1
+
+    with pytest.raises(Violation, match="reset behind a snapshot"):
+        disk.complete()
+
+
+def test_what_a_durable_snapshot_covers_is_held_whatever_the_log_says() -> None:
+    disk = _disk_beside([1, 2, 2], [1, 1])
+    before = disk.holds(3, Term(2))
+    disk.snapshots.add(_snapshot(3, 2))
+
+    assert (False, True, False) == (before, disk.holds(3, Term(2)), disk.holds(3, Term(1)))
+
+
+def test_a_store_keeps_the_newest_snapshots() -> None:
+    disk = _disk([1])
+    for index in (2, 9, 5):
+        disk.snapshots.add(_snapshot(index, 1))
+
+    assert 9 == disk.snapshots.newest_index
+    assert disk.snapshots.find(Index(2), Term(1)) is None
