@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from node.errors import FolderError
 from node.migration.findings import Findings, findings_of
-from node.migration.handover import Handover, begin, with_free_names, write_file
+from node.migration.handover import Handover, begin, with_free_names
 from node.migration.peer_folder import PeerFolder
 from node.migration.resuming import check_target, complete, locked, staging
 from raft_over_libp2p import limits
@@ -61,16 +61,8 @@ def take_over(
     handover = _handover(fs, peer, target, stamp)
     with locked(fs, "from-go", peer.base, peer.raft), GoFolder(fs, peer.raft) as go:
         findings = findings_of(go, peer.peer_id)
-        with staging(fs, handover):
-            path = handover.staged
-            if target is not None:
-                fs.mkdir(path)
-                for name, content in peer.files.items():
-                    write_file(fs, f"{path}/{name}", content)
-                path = f"{path}/raft"
+        with staging(fs, handover, peer.files) as path:
             import_go_folder(fs, go, path, peer.peer_id, segment_bytes=segment_bytes)
-            if target is not None:
-                fs.sync_directory(handover.staged)
             begin(fs, handover)
         complete(fs, handover)
     return findings, handover

@@ -151,6 +151,7 @@ def begin(fs: FileSystem, handover: Handover) -> None:
         DurabilityLost: it may be noted; the disk failed.
 
     """
+    fs.sync_directory(handover.staged)
     fs.sync_directory(parent_of(handover.staged))
     temporary = f"{handover.journal}.tmp"
     if fs.exists(temporary):

@@ -6,15 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from keys.errors import InvalidIdentity
 from keys.identity import Identity
 from node import limits
 from node.config import Folder, ServiceJSON, load_config
+from node.config.schema import JSONValue
 from node.errors import FolderError
 from raft_over_libp2p.types import ServerID
 
-__all__ = ["PeerFolder", "read_peer_folder"]
+__all__ = ["PeerFolder", "read_peer_folder", "with_informer"]
+
+_GO_INFORMER: Final[JSONValue] = {"disk": {"metric_ttl": "30s", "metric_type": "freespace"}}
+"""Go's default. Without any it ends: "no informers are passed"; this program has no use for one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,19 +52,29 @@ def read_peer_folder(folder: Folder, environ: Mapping[str, str]) -> PeerFolder:
             files[peerstore.name] = _content(peerstore)
     except (InvalidIdentity, OSError) as error:
         raise FolderError(str(error)) from error
-    service = ServiceJSON.read(folder.service_json)
-    raft_section = service.document.get("consensus")
-    raft = raft_section.get("raft") if isinstance(raft_section, dict) else None
+    document = ServiceJSON.read(folder.service_json).document
+    consensus = document.get("consensus")
+    raft = consensus.get("raft") if isinstance(consensus, dict) else None
     if isinstance(raft, dict) and raft.get("data_folder"):
         # It names the old side's folder: the new one keeps its data in its own.
         raft.pop("data_folder")
-    files["service.json"] = (json.dumps(service.document, indent=2) + "\n").encode()
+    files["service.json"] = _text_of(document)
     return PeerFolder(
         base=str(folder.path),
         raft=str(config.data_folder.absolute()),
         peer_id=ServerID(str(identity.peer_id)),
         files=files,
     )
+
+
+def with_informer(content: bytes) -> bytes:
+    """Return the service.json in ``content`` with Cluster's default informer if it has none."""
+    document = json.loads(content)
+    return content if document.get("informer") else _text_of({**document, "informer": _GO_INFORMER})
+
+
+def _text_of(document: Mapping[str, JSONValue]) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()
 
 
 def _why_no_identity(folder: Folder) -> str:

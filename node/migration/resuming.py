@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
 from node.errors import ExitCode, FolderError, NodeError
@@ -13,6 +13,7 @@ from node.migration.handover import (
     find_unfinished,
     finish,
     parent_of,
+    write_file,
 )
 from raft_over_libp2p.errors import DurabilityLost, StorageError
 from raft_over_libp2p.storage.filesystem import FileSystem
@@ -93,11 +94,21 @@ def complete(fs: FileSystem, handover: Handover) -> None:
 
 
 @contextmanager
-def staging(fs: FileSystem, handover: Handover) -> Iterator[None]:
-    """Make the new side and begin within this; before it was begun, a failure leaves nothing of it."""
+def staging(fs: FileSystem, handover: Handover, files: Mapping[str, bytes]) -> Iterator[str]:
+    """Yield the path at which to make the new side's data folder; begin within this.
+
+    Where there is a target, ``files`` stand beside it. What a failure before :func:`begin`
+    leaves of all that is removed, as is what an earlier one left.
+    """
     discard_staged(fs, handover)
     try:
-        yield
+        path = handover.staged
+        if handover.target is not None:
+            fs.mkdir(path)
+            for name, content in files.items():
+                write_file(fs, f"{path}/{name}", content)
+            path = f"{path}/raft"
+        yield path
     except StorageError:
         with suppress(StorageError):
             if not fs.exists(handover.journal):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Final
 
 from node.errors import FolderError
+from node.limits import MAX_CONFIG_FILE_BYTES
 from node.migration.findings import Findings, findings_of
 from node.migration.handover import (
     Handover,
@@ -15,15 +18,21 @@ from node.migration.handover import (
     with_free_names,
     write_file,
 )
-from node.migration.peer_folder import PeerFolder
+from node.migration.peer_folder import PeerFolder, with_informer
 from node.migration.resuming import check_target, complete, staging
 from raft_over_libp2p import limits
+from raft_over_libp2p.errors import DiskFull
 from raft_over_libp2p.storage.data_folder import DataFolder
 from raft_over_libp2p.storage.filesystem import FileSystem
 from raft_over_libp2p.storage.go_export import export_to_go
 from raft_over_libp2p.storage.go_folder import GoFolder
 
 __all__ = ["give_back"]
+
+_INFORMER_NOTE: Final = (
+    "service.json has no informer, and ipfs-cluster-service does not start without one: its "
+    "default (disk, freespace) is added."
+)
 
 
 def give_back(
@@ -65,26 +74,42 @@ def give_back(
         target=target,
     )
     handover = with_free_names(fs, handover)
+    service = with_informer(peer.files["service.json"])
     with _open(fs, peer, segment_bytes) as folder:
-        with staging(fs, handover):
-            path = handover.staged
-            if target is not None:
-                fs.mkdir(path)
-                for name, content in peer.files.items():
-                    write_file(fs, f"{path}/{name}", content)
-                path = f"{path}/raft"
+        with staging(fs, handover, {**peer.files, "service.json": service}) as path:
             export_to_go(fs, folder, path)
-            if target is not None:
-                fs.sync_directory(handover.staged)
             with GoFolder(fs, path) as go:
                 findings = findings_of(go, peer.peer_id)
+            if service != peer.files["service.json"]:
+                findings = replace(findings, notes=(*findings.notes, _INFORMER_NOTE))
             if not is_rehearsal:
+                if target is None and service != peer.files["service.json"]:
+                    _rewrite(fs, f"{peer.base}/service.json", with_informer)
                 begin(fs, handover)
         if is_rehearsal:
             discard_staged(fs, handover)
         else:
             complete(fs, handover)
     return findings, handover
+
+
+def _rewrite(fs: FileSystem, path: str, change: Callable[[bytes], bytes]) -> None:
+    """Replace a file by a changed one, durably, in one step."""
+    file = fs.open_file(path)
+    try:
+        content = file.pread(MAX_CONFIG_FILE_BYTES, 0)
+    finally:
+        file.close()
+    temporary = f"{path}.tmp"
+    if fs.exists(temporary):
+        fs.unlink(temporary)
+    try:
+        write_file(fs, temporary, change(content))
+        fs.rename(temporary, path)
+    except DiskFull:
+        fs.unlink(temporary)
+        raise
+    fs.sync_directory(parent_of(path))
 
 
 @contextmanager

@@ -313,6 +313,20 @@ class TestToGo:
             assert log == list(go.entries())
         assert f"ipfs-cluster-service --config {ours} daemon" in ran.out
 
+    @pytest.mark.parametrize("is_moved", [False, True])
+    def test_go_gets_an_informer_without_which_it_does_not_start(
+        self, run: Run, tmp_path: Path, is_moved: bool
+    ) -> None:
+        made, back = tmp_path / "made", tmp_path / "back"
+        run("init", "-c", str(made))
+        peer_id = Identity.load(made / "identity.json").peer_id
+        DataFolder.open(made / "raft", ServerID(str(peer_id))).close()
+        ran = run("migrate", "to-go", *([str(back)] if is_moved else []), "-c", str(made))
+        assert 0 == ran.code, ran.err
+        assert "service.json has no informer" in ran.err
+        service = json.loads(data_of((back if is_moved else made) / "service.json"))
+        assert "freespace" == service["informer"]["disk"]["metric_type"]
+
     def test_this_program_is_kept_from_starting(self, run: Run, ours: Path, tmp_path: Path) -> None:
         assert 0 == run("migrate", "to-go", str(tmp_path / "back"), "-c", str(ours)).code
         assert 2 == run("daemon", "-c", str(ours)).code

@@ -33,7 +33,7 @@ STAMP: Final = "20260102T030405Z"
 LOG: Final = [members_entry(1), *entries(2, 6, term=2)]
 VOTE: Final = HardState(Term(4), OTHER)
 SNAPSHOT: Final = b""  # the empty pinset
-FILES: Final = {name: name.encode() for name in ("identity.json", "service.json", "peerstore")}
+FILES: Final = {"identity.json": b"{}", "service.json": b"{}", "peerstore": b""}
 PEER: Final = PeerFolder(base=BASE, raft=RAFT, peer_id=ME, files=FILES)
 _SEGMENT: Final = 4096
 
