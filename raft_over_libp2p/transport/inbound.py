@@ -185,17 +185,24 @@ class _ServedStream:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
-                await self._read_requests()
-            except StreamBroken as error:
-                _log.debug("inbound stream: %s", error)
-            except (RemoteProtocolError, UnauthorisedPeer) as error:
-                self._owner.complain(self.peer, error)
-                if self._owed or self._out or self._is_writing:
-                    # Requests that came before the bad one are answered, as by a Go peer.
-                    await self._write_what_is_owed()
-            else:
-                await self._write_what_is_owed()
+                await self._read_and_answer()
+            finally:
+                # A reply that comes before this stream is forgotten finds nobody to write it.
+                self._nursery = None
             nursery.cancel_scope.cancel()
+
+    async def _read_and_answer(self) -> None:
+        try:
+            await self._read_requests()
+        except StreamBroken as error:
+            _log.debug("inbound stream: %s", error)
+        except (RemoteProtocolError, UnauthorisedPeer) as error:
+            self._owner.complain(self.peer, error)
+            if self._owed or self._out or self._is_writing:
+                # Requests that came before the bad one are answered, as by a Go peer.
+                await self._write_what_is_owed()
+        else:
+            await self._write_what_is_owed()
 
     def flush(self) -> None:
         """Queue the replies that nothing earlier holds back."""
