@@ -63,8 +63,6 @@ def test_a_removed_peer_says_so_and_comes_back_with_an_empty_folder(tmp_path: Pa
         removed = second.command("peers", "rm", third.peer_id)
         assert 0 == removed.returncode, removed.stderr
         third.wait_for("this peer was removed from the cluster")
-        shown = third.command("status")
-        stranger = second.command("peers", "rm", third.peer_id)
         without = _suffrages(first)
         third.stop()
         third.start()
@@ -79,10 +77,7 @@ def test_a_removed_peer_says_so_and_comes_back_with_an_empty_folder(tmp_path: Pa
         caught_up = third.wait_until(lambda status: status["pins"] == 2)
 
     assert [200, 200] == pinned
-    assert "was removed from the cluster" in shown.stdout
     assert third.peer_id not in without
-    assert 1 == stranger.returncode
-    assert "is not a member of this cluster" in stranger.stderr
     assert 0 == back.returncode, back.stderr
     assert caught_up["snapshot_index"] > 0
     assert "voter" == caught_up["standing"]
@@ -139,7 +134,7 @@ def test_what_cannot_be_done_is_refused_and_the_cluster_goes_on(tmp_path: Path) 
 
         somebody_else = second.command("peers", "add", at_another)
         not_there = first.command("peers", "add", third.multiaddr)
-        malformed = first.command("peers", "add", third.multiaddr.rpartition("/p2p/")[0])
+        stranger = first.command("peers", "rm", third.peer_id)
         members = _suffrages(first)
         goes_on = _pin(first, CID_V0)
         second.stop(signal.SIGKILL)
@@ -153,8 +148,8 @@ def test_what_cannot_be_done_is_refused_and_the_cluster_goes_on(tmp_path: Path) 
     assert f"{second.peer_id} answers there, not {third.peer_id}" in somebody_else.stderr
     assert 1 == not_there.returncode
     assert "Connection refused" in not_there.stderr or third.peer_id in not_there.stderr
-    assert 2 == malformed.returncode
-    assert "does not end in a peer's ID" in malformed.stderr
+    assert 1 == stranger.returncode
+    assert "is not a member of this cluster" in stranger.stderr
     assert {first.peer_id: "voter", second.peer_id: "voter"} == members
     assert 200 == goes_on
     assert down.returncode in {1, 4}, down.stderr
