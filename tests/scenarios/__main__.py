@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from pathlib import Path
 
-from tests.scenarios.transcript import files, replayed
+from tests.scenarios.commands import BadCommand
+from tests.scenarios.transcript import difference, files, replayed
 
 __all__ = ["main"]
 
@@ -24,17 +24,16 @@ def main() -> int:
     differing = 0
     for path in arguments.file or files():
         written = path.read_text()
-        played = replayed(written)
-        if played == written:
-            continue
-        differing += 1
-        diff = difflib.unified_diff(
-            written.splitlines(), played.splitlines(), str(path), "played now", lineterm=""
-        )
-        sys.stdout.write("\n".join(diff) + "\n")
+        try:
+            played = replayed(written)
+        except BadCommand as error:
+            raise SystemExit(f"{path}, {error}") from error
+        if played != written:
+            differing += 1
+            sys.stdout.write(difference(path.name, written, played) + "\n")
         if arguments.rewrite:
             path.write_text(played)
-    sys.stdout.write(f"transcripts: {differing} differ\n")
+    sys.stdout.write(f"transcripts that came out differently: {differing}\n")
     return 1 if differing and not arguments.rewrite else 0
 
 

@@ -204,6 +204,8 @@ def _disk(world: World, words: Sequence[str], options: Options) -> None:
         server.sync(world.now, int(words[2]))
     else:
         server.disk = Disk(words[1])
+        if server.disk is Disk.GOOD:
+            server.store_snapshots(world.now)
 
 
 # -- what callers ask for
@@ -266,7 +268,9 @@ def _log(world: World, words: Sequence[str], options: Options) -> None:
 
 def _send(world: World, words: Sequence[str], options: Options) -> None:
     (link,), (kind,) = _links(words)
-    world.deliver(Message(link[0], link[1], forged_request(kind, link[0], options)))
+    request = forged_request(kind, link[0], options)
+    state = options.get("state", "").split(",")
+    world.deliver(Message(link[0], link[1], request, state=[s for s in state if s]))
 
 
 COMMANDS: Final[Mapping[str, Callable[[World, Sequence[str], Options], None]]] = {

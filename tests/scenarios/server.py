@@ -9,7 +9,7 @@ from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.events import Applied, Persisted, SnapshotStored, SnapshotTaken
 from raft_over_libp2p.core.interfaces import InitialState
 from raft_over_libp2p.core.machine import Machine
-from raft_over_libp2p.core.ready import HardState, Ready, SnapshotMeta, Write
+from raft_over_libp2p.core.ready import HardState, Ready, SnapshotMeta, StoreSnapshot, Write
 from raft_over_libp2p.types import BatchID, CallID, Index, LogType, ServerID, Term
 from tests.core.logs import CODEC, MemoryLog
 
@@ -51,6 +51,7 @@ class ScenarioServer:
     life: int = 0
     disk: Disk = Disk.GOOD
     unsynced: list[Write] = field(default_factory=list)
+    unstored: list[StoreSnapshot] = field(default_factory=list)
     state: list[str] = field(default_factory=list)
     snapshots: dict[Index, tuple[SnapshotMeta, list[str]]] = field(default_factory=dict)
     spooled: dict[CallID, list[str]] = field(default_factory=dict)
@@ -85,6 +86,7 @@ class ScenarioServer:
             now=now,
         )
         self.unsynced.clear()
+        self.unstored.clear()
         self.spooled.clear()
         status = self.machine.status(now)
         self.seen_term, self.seen_commit = status.term, status.commit_index
@@ -118,13 +120,20 @@ class ScenarioServer:
         self.state.extend(commands)
         if ready.committed:
             self.machine.handle(Applied(ready.committed[-1].index), now)
-        for store in ready.store_snapshot:
-            self.machine.handle(SnapshotStored(store.call, store.meta), now)
+        self.unstored.extend(ready.store_snapshot)
+        if self.disk is not Disk.HELD:
+            self.store_snapshots(now)
         for call in ready.drop_snapshot:
             self.spooled.pop(call, None)
         if ready.write:
             self.unsynced.append(ready.write)
         return commands
+
+    def store_snapshots(self, now: float) -> None:
+        """Make durable what leaders sent."""
+        stored, self.unstored = self.unstored, []
+        for store in stored:
+            self.machine.handle(SnapshotStored(store.call, store.meta), now)
 
     def replace_disk(self, log: MemoryLog, term: int, now: float) -> None:
         """Begin again with another log and term."""

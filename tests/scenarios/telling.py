@@ -152,7 +152,9 @@ def told(
         if line := observed(server, observation):
             yield line
     if ready.take_snapshot:
-        yield f"{server} takes snapshot {ready.take_snapshot.index}@t{ready.take_snapshot.term}"
+        meta = ready.take_snapshot
+        members = _members(meta.configuration)
+        yield f"{server} takes snapshot {meta.index}@t{meta.term} of {members}"
     for read in ready.read_states:
         if isinstance(read, ReadState):
             yield f"{server} read r{read.token} confirmed at {read.index}"
@@ -165,7 +167,8 @@ def status_text(status: CoreStatus) -> Iterable[str]:
     yield (
         f"{name} {role} term={status.term} leader={status.leader or 'none'} "
         f"commit={status.commit_index} applied={status.applied_index} "
-        f"durable={status.durable_index} last={status.last_index}@t{status.last_log_term}"
+        f"durable={status.durable_index} last={status.last_index}@t{status.last_log_term} "
+        f"of {_members(status.configuration) or 'nobody'}"
     )
     for peer in status.peers:
         yield (

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 import pytest
 
 from tests.scenarios.commands import BadCommand
-from tests.scenarios.transcript import files, replayed
+from tests.scenarios.transcript import difference, files, replayed
 
-HINT = "If this is as it should be: python -m tests.scenarios --rewrite tests/scenarios/"
+HINT = "When the new behaviour is right by its source: python -m tests.scenarios --rewrite tests/scenarios/"
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.stem)
 def test_a_transcript_comes_out_as_it_is_written(path: Path) -> None:
-    written = path.read_text().splitlines()
-    played = replayed(path.read_text()).splitlines()
-    diff = "\n".join(difflib.unified_diff(written, played, "written", "played now", lineterm=""))
-    assert written == played, f"{path.name}\n{diff}\n{HINT}{path.name}"
+    written = path.read_text()
+    played = replayed(written)
+    if written != played:
+        diff = difference(path.name, written, played)
+        pytest.fail(f"{diff}\n{HINT}{path.name}", pytrace=False)
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.stem)

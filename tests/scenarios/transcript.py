@@ -6,12 +6,13 @@ say what the file shows, and its last words name the source.
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from tests.scenarios.commands import BadCommand, run
 from tests.scenarios.world import World
 
-__all__ = ["FOLDER", "files", "replayed"]
+__all__ = ["FOLDER", "difference", "files", "replayed"]
 
 FOLDER = Path(__file__).parent
 _RULE = "----"
@@ -21,6 +22,12 @@ _NOTHING = "nothing happens"
 def files() -> list[Path]:
     """Return all transcripts, in order."""
     return sorted(FOLDER.glob("*.txt"))
+
+
+def difference(name: str, written: str, played: str) -> str:
+    """Return what is written and did not happen, and what happens now."""
+    texts = (written.splitlines(), played.splitlines())
+    return "\n".join(difflib.unified_diff(*texts, f"{name} as written", "played now", lineterm=""))
 
 
 def replayed(text: str) -> str:
