@@ -94,9 +94,14 @@ class MembershipCheck:
             )
 
     def removed(self, server: Server, removed: Removed) -> None:
-        """Check that who is told of its removal was removed."""
+        """Check that who is told of its removal was removed, or gave up in its latest one."""
         server.world.marks["removal told"] += 1
-        placed = self.commitment.entries.in_force_at(removed.index)
+        agreed = self.commitment.entries
+        placed = agreed.in_force_at(removed.index)
+        if removed.index > len(agreed):
+            # Nobody told it whether that is agreed on; those who vote there refuse it.
+            server.world.marks["removal presumed"] += 1
+            placed = server.log.latest
         if placed.index != removed.index or placed.configuration.has(server.id):
             violated("only the removed are told", f"{server.id} is told {removed}, but {placed}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 from raft_over_libp2p.core.ready import Role
@@ -19,6 +20,8 @@ _STALL_S = 10.0
 _RECOVERY_S = 120.0
 """All must be well within so long, however small the batches and however far a server is behind."""
 _ASK_EVERY_S = 0.2
+_WRITE_EVERY_S = 2.0
+"""Seldom, so that a cluster of one entry a round trip can catch up; again, as a leader may fall."""
 
 
 class Recovery:
@@ -27,7 +30,7 @@ class Recovery:
     def __init__(self, world: World) -> None:
         self.world = world
         self._healed_at = world.now
-        self._asked_at = -_ASK_EVERY_S
+        self._asked_at = self._wrote_at = -math.inf
         self._reads_done = world.clients.reads_done
         self._fresh: list[bytes] = []
         self._progress = 0
@@ -82,26 +85,32 @@ class Recovery:
         if world.now - self._progress_at > stall_s or world.now - self._healed_at > _RECOVERY_S:
             self._report()
         if any(payload in world.clients.acknowledged for payload in self._fresh):
-            return all(self._is_level(server) for server in world.everyone)
+            return self._are_level() and not any(server.reads for server in world.everyone)
         if world.now - self._asked_at > _ASK_EVERY_S:
             self._asked_at = world.now
             for server in world.everyone:
                 if server.role is Role.LEADER and server.machine is not None:
                     world.workload.read(server)
                     # A new leader must serve reads although nobody writes.
-                    if world.clients.reads_done > self._reads_done:
+                    has_read = world.clients.reads_done > self._reads_done
+                    is_time = world.now - self._wrote_at > _WRITE_EVERY_S
+                    if has_read and is_time:
+                        self._wrote_at = world.now
                         self._fresh += world.workload.write(server)
         return False
 
+    def _are_level(self) -> bool:
+        return all(self._is_level(server) for server in self.world.everyone)
+
     def _is_level(self, server: Server) -> bool:
-        """Tell whether ``server`` holds what all members must hold, if it is one, and owes no read."""
+        """Tell whether ``server`` holds what all members must hold, if it is one."""
         commitment = self.world.commitment
         agreed = len(commitment.entries)
         if not commitment.entries.latest.configuration.has(server.id):
-            return not server.reads
+            return True
         if server.applied == agreed and server.digest != commitment.digests[agreed]:
             violated("recovery", f"{server.id}'s state at {agreed} is another than the replay")
-        return server.applied == agreed and not server.reads
+        return server.applied == agreed
 
     def _report(self) -> None:
         world = self.world
