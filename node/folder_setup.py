@@ -83,6 +83,7 @@ def create_folder(folder: Folder, peer: NewPeer) -> CreatedPeer:
 
 
 def _check_unused(folder: Folder, peer: NewPeer) -> None:
+    folder.check_in_one_hand()
     if folder.raft.exists():
         raise FolderError(
             f"{folder.raft} exists: this peer has been part of a cluster. Nothing was changed. "

@@ -43,8 +43,18 @@ class Folder:
     def raft(self) -> Path:
         return self.path / "raft"
 
+    def check_in_one_hand(self) -> None:
+        """Raise FolderError while ``raft-node migrate`` is not finished here."""
+        journal = self.path / "migration.json"
+        if journal.exists():
+            raise FolderError(
+                f"{journal} says that this folder was changing hands when it broke off. Run the "
+                "same `raft-node migrate` command again; until then nothing can be done with it."
+            )
+
     def check_initialised(self) -> None:
         """Raise FolderError unless ``init`` was run here."""
+        self.check_in_one_hand()
         for file in (self.service_json, self.identity_json):
             if not file.is_file():
                 raise FolderError(

@@ -31,7 +31,7 @@ from typing import Final, Literal, TypeAlias
 
 from node import limits
 from node.errors import FolderError
-from raft_over_libp2p.errors import DiskFull
+from raft_over_libp2p.errors import DiskFull, StorageError
 from raft_over_libp2p.storage.filesystem import FileSystem
 
 __all__ = [
@@ -175,6 +175,11 @@ def finish(fs: FileSystem, handover: Handover) -> None:
 
     """
     raft_parent = parent_of(handover.raft)
+    if fs.exists(handover.identity) and fs.exists(handover.retired_identity):
+        raise StorageError(
+            f"{handover.identity} was made anew; {handover.retired_identity} is the peer's. "
+            "Move the former away."
+        )
     if fs.exists(handover.staged):
         if fs.exists(handover.identity):
             fs.rename(handover.identity, handover.retired_identity)

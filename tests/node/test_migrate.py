@@ -285,6 +285,25 @@ class TestUnfinished:
         assert "is not finished" in ran.err
         assert before == look(tmp_path)
 
+    @pytest.mark.parametrize("command", [["daemon"], ["init"], ["init", "--force"]])
+    def test_nothing_else_is_done_with_the_folder(
+        self, run: Run, begun: Handover, command: list[str], tmp_path: Path
+    ) -> None:
+        """An identity made anew would stand in the way of the peer's own."""
+        before = look(tmp_path)
+        ran = run(*command, "-c", begun.base)
+        assert 2 == ran.code
+        assert "was changing hands when it broke off" in ran.err
+        assert before == look(tmp_path)
+
+    def test_an_identity_made_meanwhile_replaces_nothing(self, run: Run, begun: Handover) -> None:
+        own = data_of(Path(begun.retired_identity))
+        Identity.generate().save(begun.identity)
+        ran = run("migrate", "from-go", begun.base, "-c", str(begun.target))
+        assert 1 == ran.code
+        assert "Move the former away" in ran.err
+        assert own == data_of(Path(begun.retired_identity))
+
     def test_it_waits_for_whoever_has_the_old_log_open(self, run: Run, begun: Handover) -> None:
         with (Path(begun.retired_raft) / "raft.db").open("rb") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
