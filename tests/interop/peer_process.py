@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,6 +67,8 @@ class PeerOptions:
     wait_for_leader_timeout: str | None = None
     commit_retries: int | None = None
     commit_retry_delay: str | None = None
+    lose_snapshot_answers: bool | None = None
+    """Lose its answers to InstallSnapshot until the command ``lose_no_more`` (mode ``raft``)."""
     log: str = "warn"
 
     def flags(self) -> list[str]:
@@ -126,6 +129,8 @@ class PeerProcess:
         self._next_request = 0
         self._answers: dict[int, _Answer] = {}
         self._ready = _Answer()
+        self._ended = trio.Event()
+        """Its readers have stopped: nothing of this process comes any more."""
         self._log: deque[str] = deque(maxlen=_KEPT_LOG_LINES)
 
     @property
@@ -143,6 +148,7 @@ class PeerProcess:
 
         """
         self._ready = _Answer()
+        self._ended = trio.Event()
         self._process = await trio.lowlevel.open_process(
             [*self._command, *self._arguments()],
             stdin=subprocess.PIPE,
@@ -150,8 +156,9 @@ class PeerProcess:
             stderr=subprocess.PIPE,
             cwd=_PROJECT,
         )
-        self._nursery.start_soon(self._read_answers, self._process)
-        self._nursery.start_soon(self._read_log, self._process)
+        logged = trio.Event()
+        self._nursery.start_soon(self._read_log, self._process, logged)
+        self._nursery.start_soon(self._read_answers, self._process, logged)
         ready = await self._await(self._ready, "start", _READY_TIMEOUT_S)
         self.id = ServerID(ready["id"])  # another one where options.identity says so
         self.addresses = list(ready["addrs"])
@@ -199,12 +206,14 @@ class PeerProcess:
         leader: bool = False,
         leader_is_not: str = "",
         applied: int = 0,
+        term: int = 0,
         servers: Mapping[ServerID, str] | None = None,
         timeout_s: float = 10.0,
     ) -> PeerStatus:
         """Return its status as soon as all the conditions given hold together.
 
-        ``servers`` are all members of its latest configuration, each with its suffrage.
+        ``servers`` are all members of its latest configuration, each with its suffrage;
+        ``applied`` and ``term`` may be later than asked for.
         """
         result = await self.ask(
             "wait",
@@ -212,6 +221,7 @@ class PeerProcess:
             state=state,
             leader=leader or bool(leader_is_not),
             applied=applied,
+            term=term,
             servers=servers,
             timeout_ms=round(timeout_s * 1000),
             **{"not": leader_is_not},
@@ -251,6 +261,10 @@ class PeerProcess:
             for entry in result["applied"]
         ]
 
+    async def restored(self) -> list[Index]:
+        """Return the last command's index of each snapshot it restored since it was started."""
+        return [Index(index) for index in (await self.ask("state"))["restored"]]
+
     async def kill(self) -> None:
         """Send SIGKILL and return when the process is gone; fine when it is already."""
         if self._process is None:
@@ -259,8 +273,15 @@ class PeerProcess:
         process.kill()
         with trio.CancelScope(shield=True):
             await process.wait()
+            await self._ended.wait()
             if process.stdin is not None:
                 await process.stdin.aclose()
+
+    async def wipe(self) -> None:
+        """Kill it and delete its folder; started again it waits to hear of a cluster."""
+        await self.kill()
+        await trio.to_thread.run_sync(shutil.rmtree, self._folder)
+        self.options = replace(self.options, voters=())
 
     async def quit(self, timeout_s: float = _COMMAND_TIMEOUT_S) -> None:
         """Shut it down as an operator would, and return when the process is gone."""
@@ -296,21 +317,27 @@ class PeerProcess:
         log = self.log()
         return PeerError(f"peer {self.name}: {what}" + (f"\nits log:\n{log}" if log else ""))
 
-    async def _read_answers(self, process: trio.Process) -> None:
-        if process.stdout is None:
-            return
-        async with process.stdout:
-            buffer = bytearray()
-            async for chunk in process.stdout:
-                buffer += chunk
-                *lines, rest = buffer.split(b"\n") if b"\n" in chunk else [buffer]
-                buffer = bytearray(rest)
-                for line in lines:
-                    self._take(json.loads(line))
-                if len(buffer) > _MAX_LINE_BYTES:
-                    raise self._failure("an answer has no end")
-        for answer in [self._ready, *self._answers.values()]:
-            answer.fail("it has ended")
+    async def _read_answers(self, process: trio.Process, logged: trio.Event) -> None:
+        try:
+            if process.stdout is not None:
+                async with process.stdout:
+                    await self._read_lines(process.stdout)
+            await logged.wait()  # it may have said why it ended
+        finally:
+            for answer in [self._ready, *self._answers.values()]:
+                answer.fail("it has ended")
+            self._ended.set()
+
+    async def _read_lines(self, stdout: trio.abc.ReceiveStream) -> None:
+        buffer = bytearray()
+        async for chunk in stdout:
+            buffer += chunk
+            *lines, rest = buffer.split(b"\n") if b"\n" in chunk else [buffer]
+            buffer = bytearray(rest)
+            for line in lines:
+                self._take(json.loads(line))
+            if len(buffer) > _MAX_LINE_BYTES:
+                raise self._failure("an answer has no end")
 
     def _take(self, message: dict[str, Any]) -> None:
         if message.get("event") == "ready":
@@ -324,14 +351,14 @@ class PeerProcess:
         else:
             answer.finish(message["result"])
 
-    async def _read_log(self, process: trio.Process) -> None:
-        if process.stderr is None:
-            return
-        async with process.stderr:
-            unfinished = ""
-            async for chunk in process.stderr:
-                *lines, unfinished = (unfinished + chunk.decode(errors="replace")).split("\n")
-                self._log.extend(lines)
+    async def _read_log(self, process: trio.Process, logged: trio.Event) -> None:
+        if process.stderr is not None:
+            async with process.stderr:
+                unfinished = ""
+                async for chunk in process.stderr:
+                    *lines, unfinished = (unfinished + chunk.decode(errors="replace")).split("\n")
+                    self._log.extend(lines)
+        logged.set()
 
 
 class _Answer:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import pytest
 import trio
 
+from raft_over_libp2p.types import LogType
 from tests.interop.cluster import (
     Language,
     Launch,
@@ -142,7 +144,7 @@ async def test_a_leader_that_removes_itself_steps_down_and_the_others_go_on(
 
 
 @one_among_two
-async def test_a_python_peer_that_a_go_leader_removed_disturbs_nobody(
+async def test_a_python_peer_that_a_go_leader_removed_campaigns_no_more(
     launch: Launch, languages: Sequence[Language]
 ) -> None:
     """raft-wire 4.6, rule 10: Go sends the removal once, and never says that it is agreed on."""
@@ -157,6 +159,70 @@ async def test_a_python_peer_that_a_go_leader_removed_disturbs_nobody(
     await removed.wait(servers=voters(*rest))
     with pytest.raises(PeerError, match="still Leader"):
         await leader.wait(state="Follower", timeout_s=_TWO_ELECTIONS_S)
+    await removed.wait(state="Follower")
+    with pytest.raises(PeerError, match="still Follower"):
+        await removed.wait(state="Candidate", timeout_s=_TWO_ELECTIONS_S)
     assert [term] * 3 == [(await peer.status()).term for peer in (*rest, removed)]
     (last,) = await leader.apply(b"of two")
     await await_applied(rest, last)
+
+
+async def test_joiners_of_both_languages_get_their_vote_from_a_python_leader(
+    launch: Launch,
+) -> None:
+    """Rule 19 [M]: a Go follower takes Suffrage 2 for a nonvoter's, and the promotion after it."""
+    members, joiners = await _cluster_led_by(
+        launch, ("python", "go", "go"), "python", joiners=["go", "python"]
+    )
+    leader, *_ = members
+    await leader.apply(*_MANY)
+
+    for joiner in joiners:
+        await leader.ask("join", peer=joiner.id)
+
+    (last,) = await leader.apply(b"to five")
+    await await_applied([*members, *joiners], last)
+    await await_members([*members, *joiners], voters(*members, *joiners))
+    log = await assert_one_log([*members, *joiners])
+    changes = [entry for entry in log if entry.type is LogType.CONFIGURATION]
+    assert 1 + 2 * len(joiners) == len(changes)  # staging first, then the vote
+
+
+@each_leads
+async def test_a_nonvoter_of_a_higher_term_does_not_cost_the_pair_its_leader(
+    launch: Launch, leading: Language
+) -> None:
+    """Rule 20 [M]: Go steps down without adopting the term, once for each that is missing."""
+    go, python, third = await start_cluster(launch, ("go", "python", "go"), _OPTIONS)
+    await third.kill()
+    leader, other = await led_by(leading, [go, python])
+    await leader.ask("demote", peer=third.id)
+    (last,) = await leader.apply(b"while the third is away")
+    await other.wait(applied=last)
+    term = (await leader.status()).term
+
+    # Alone, and not knowing that it has no vote any more, it campaigns on and on.
+    for peer in (leader, other):
+        await peer.ask("block", peer=third.id)
+    third.options = replace(
+        third.options,
+        pre_vote_disabled=True,
+        heartbeat_timeout="50ms",
+        election_timeout="50ms",
+        leader_lease_timeout="50ms",
+    )
+    await third.start()
+    ahead = (await third.wait(term=term + 6)).term
+    for peer in (leader, other):
+        await peer.ask("unblock", peer=third.id)
+        await peer.connect(third.id, third.address)
+
+    await third.wait(servers=voters(go, python) | {third.id: "Nonvoter"}, leader=True)
+    successor, *_ = await agree([go, python, third])
+    (last,) = await successor.apply(b"all three")
+    await await_applied([go, python, third], last)
+    status = await successor.status()
+    assert ahead < status.term
+    log = await assert_one_log([go, python])
+    reigns = {entry.term for entry in log if entry.term > term}
+    assert len(reigns) <= 2

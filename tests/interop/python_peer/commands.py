@@ -59,7 +59,7 @@ class _Commands:
 
     def _holds(self, conditions: dict[str, object]) -> bool:
         core = self._raft.status().core
-        applied = conditions["applied"]
+        applied, term = conditions["applied"], conditions["term"]
         return (
             conditions["state"] in {"", core.role.value}
             and (
@@ -68,6 +68,8 @@ class _Commands:
             )
             and isinstance(applied, int)
             and core.applied_index >= applied
+            and isinstance(term, int)
+            and core.term >= term
             and conditions["servers"] in (None, _members(core))
         )
 
@@ -150,6 +152,18 @@ class _Commands:
 
     async def unblock(self, peer: str) -> None:
         self._server.gate.unblock(ServerID(peer))
+
+    async def lose_no_more(self, timeout_ms: int) -> dict[str, object]:
+        """Stop losing answers as soon as one was lost."""
+        tap = self._server.tap
+        if tap is None:
+            raise CommandFailed("mode cluster has no tap")
+        with trio.move_on_after(timeout_ms / 1000):
+            await tap.has_lost.wait()
+        if not tap.lost:
+            raise CommandFailed(f"no answer to lose came in {timeout_ms} ms")
+        tap.is_losing = False
+        return {"lost": tap.lost}
 
     async def bench(
         self,

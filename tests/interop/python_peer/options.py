@@ -28,6 +28,7 @@ class Options:
     record: bool
     peers: dict[ServerID, Multiaddr | None]
     bootstrap: bool
+    lose_snapshot_answers: bool
     log: str
     raft: RaftConfig
     network_timeout_s: float
@@ -49,6 +50,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     parser.add_argument("--record", type=_parse_bool, default=True)
     parser.add_argument("--peers", type=_parse_peers, default={})
     parser.add_argument("--bootstrap", type=_parse_bool, default=False)
+    parser.add_argument("--lose-snapshot-answers", type=_parse_bool, default=False)
     parser.add_argument("--log", default="error")
     parser.add_argument("--security", help="for Go; here the host offers Noise and TLS")
     defaults = RaftConfig()
@@ -73,6 +75,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
         record=values.record,
         peers=values.peers,
         bootstrap=values.bootstrap,
+        lose_snapshot_answers=values.lose_snapshot_answers,
         log=values.log,
         raft=RaftConfig(
             pre_vote_disabled=values.pre_vote_disabled,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+import trio
 from libp2p.peer.id import ID
 
 from keys.peer_id import PeerID
@@ -16,6 +17,7 @@ from node.rpc.client import RpcClient
 from node.rpc.server import RpcServer
 from node.rpc.services import consensus_methods
 from node.rpc.wire import PROTOCOL_ID
+from node.swarm.dialing import DialFailed
 from node.swarm.host import PeerSwarm, open_swarm
 from node.swarm.stream_host import SwarmStreams
 from node.swarm_addresses import SwarmAddresses
@@ -25,10 +27,12 @@ from raft_over_libp2p.storage.data_folder import DataFolder
 from raft_over_libp2p.storage.log_store import SegmentedLog
 from raft_over_libp2p.transport.libp2p_transport import Libp2pTransport
 from raft_over_libp2p.transport.timing import TransportTiming
+from raft_over_libp2p.types import ServerID
 from raft_over_libp2p.wire.configuration import GoConfigurationCodec
 from tests.interop.python_peer.gate import Gate
 from tests.interop.python_peer.options import Options
 from tests.interop.python_peer.recorder import Recorder
+from tests.interop.python_peer.tap import Tap
 
 __all__ = ["Server", "open_server"]
 
@@ -38,6 +42,8 @@ class Server:
     swarm: PeerSwarm
     gate: Gate
     raft: Raft
+    tap: Tap | None
+    """Between server and transport, in mode ``raft``."""
     recorder: Recorder | None
     """What was applied, in mode ``raft``."""
     consensus: Consensus | None
@@ -60,22 +66,33 @@ async def open_server(options: Options) -> AsyncIterator[Server]:
             if address is not None:
                 swarm.book.add(ID.from_base58(peer), [address])
         start = _open_component if options.mode == "cluster" else _open_raft
-        async with start(options, swarm, Gate(swarm)) as server:
+        async with start(options, swarm, Gate(swarm)) as server, trio.open_nursery() as nursery:
+            for peer, address in options.peers.items():
+                if address is not None and peer != str(swarm.peer_id):
+                    nursery.start_soon(_greet, swarm, peer)
             yield server
+            nursery.cancel_scope.cancel()
+
+
+async def _greet(swarm: PeerSwarm, peer: ServerID) -> None:
+    """Dial ``peer``: a Go peer that failed to dial us would not try again for 5 s and more."""
+    with suppress(DialFailed):
+        await swarm.connect(peer)
 
 
 @asynccontextmanager
 async def _open_raft(options: Options, swarm: PeerSwarm, gate: Gate) -> AsyncIterator[Server]:
     timing = TransportTiming.of(options.raft, network_timeout_s=options.network_timeout_s)
     transport = Libp2pTransport(swarm.host, timing, dial=gate.dial)
+    tap = Tap(transport, is_losing=options.lose_snapshot_answers)
     recorder = Recorder(keep=options.record)
     with DataFolder.open(options.data_folder, transport.server_id) as folder:
         if options.bootstrap and folder.is_fresh:
             folder.bootstrap(options.first_configuration, GoConfigurationCodec())
         async with Raft.open(
-            folder=folder, transport=transport, fsm=recorder, config=options.raft
+            folder=folder, transport=tap, fsm=recorder, config=options.raft
         ) as raft:
-            yield Server(swarm, gate, raft, recorder, None)
+            yield Server(swarm, gate, raft, tap, recorder, None)
 
 
 @asynccontextmanager
@@ -100,7 +117,7 @@ async def _open_component(options: Options, swarm: PeerSwarm, gate: Gate) -> Asy
         oplog = consensus._oplog
         invariant(oplog is not None, "an open component has a log")
         if oplog is not None:
-            yield Server(swarm, gate, oplog.raft, None, consensus)
+            yield Server(swarm, gate, oplog.raft, None, None, consensus)
 
 
 def _addresses(options: Options, swarm: PeerSwarm) -> SwarmAddresses:

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -26,7 +25,7 @@ var commands = map[string]command{
 	"demote":       with(demote),
 	"remove":       with(remove),
 	"snapshot":     with(snapshot),
-	"lose_answers": with(loseAnswers),
+	"lose_no_more": with(loseNoMore),
 	"dump":         with(dump),
 	"state":        state,
 	"connect":      with(connect),
@@ -75,13 +74,9 @@ func status(p *peerNode, _ []byte) (any, error) {
 	for _, id := range p.host.Network().Peers() {
 		connected = append(connected, id.String())
 	}
-	term, err := currentTerm(p.raft)
-	if err != nil {
-		return nil, err
-	}
 	_, leader := p.raft.LeaderWithID()
 	return map[string]any{
-		"state": p.raft.State().String(), "term": term, "leader": leader,
+		"state": p.raft.State().String(), "term": term(p), "leader": leader,
 		"last_index": p.raft.LastIndex(), "commit_index": p.raft.CommitIndex(),
 		"applied_index": p.raft.AppliedIndex(), "configuration": servers, "connected": connected,
 	}, nil
@@ -92,6 +87,7 @@ type waitArgs struct {
 	Leader       bool   `json:"leader"`  // until it knows a leader
 	Not          string `json:"not"`     // with leader: other than this
 	AppliedIndex uint64 `json:"applied"` // until it has applied this
+	Term         uint64 `json:"term"`    // until its term is this or a later one
 	TimeoutMs    int    `json:"timeout_ms"`
 
 	Servers map[string]string `json:"servers"` // until these are the members, each with its suffrage
@@ -102,7 +98,16 @@ func (a waitArgs) done(p *peerNode) bool {
 	return (a.State == "" || p.raft.State().String() == a.State) &&
 		(!a.Leader || (leader != "" && string(leader) != a.Not)) &&
 		p.raft.AppliedIndex() >= a.AppliedIndex &&
+		(a.Term == 0 || term(p) >= a.Term) &&
 		(a.Servers == nil || maps.Equal(a.Servers, members(p)))
+}
+
+func term(p *peerNode) uint64 {
+	term, err := currentTerm(p.raft)
+	if err != nil {
+		return 0
+	}
+	return term
 }
 
 func members(p *peerNode) map[string]string {
@@ -199,19 +204,6 @@ func snapshot(p *peerNode, _ nothing) (any, error) {
 		return nil, err
 	}
 	return map[string]any{"id": meta.ID, "index": meta.Index, "term": meta.Term, "size": meta.Size}, reader.Close()
-}
-
-type loseAnswersArgs struct {
-	Lost bool `json:"lost"`
-}
-
-// loseAnswers starts or stops losing the answers to InstallSnapshot.
-func loseAnswers(p *peerNode, args loseAnswersArgs) (any, error) {
-	if p.tap == nil {
-		return nil, errors.New("mode cluster has no tap")
-	}
-	p.tap.losingSnapshots.Store(args.Lost)
-	return nothing{}, nil
 }
 
 type connectArgs struct {

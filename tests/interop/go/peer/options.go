@@ -27,6 +27,8 @@ type options struct {
 	bootstrap bool
 	logLevel  string
 
+	loseSnapshotAnswers bool // from the start (mode raft), until the command lose_no_more
+
 	raft           *hraft.Config
 	networkTimeout time.Duration
 
@@ -52,6 +54,7 @@ func parseOptions(args []string) (*options, error) {
 	f.BoolVar(&o.record, "record", true, "keep every applied entry for the command state")
 	f.StringVar(&peers, "peers", "", "the first voters, in order: comma-separated id@multiaddr, this peer among them")
 	f.BoolVar(&o.bootstrap, "bootstrap", false, "bootstrap with -peers when there is no state")
+	f.BoolVar(&o.loseSnapshotAnswers, "lose-snapshot-answers", false, "lose answers to InstallSnapshot")
 	f.StringVar(&o.logLevel, "log", "error", "debug, info, warn or error")
 	f.DurationVar(&o.networkTimeout, "network-timeout", 10*time.Second, "deadline of one RPC")
 	f.DurationVar(&o.raft.HeartbeatTimeout, "heartbeat-timeout", o.raft.HeartbeatTimeout, "")

@@ -36,7 +36,7 @@ func (p *peerNode) startRaft(o *options) error {
 	if err != nil {
 		return err
 	}
-	p.tap = newTap(transport)
+	p.tap = newTap(transport, o.loseSnapshotAnswers)
 	p.recorder = &recorder{keep: o.record}
 	if o.bootstrap {
 		err := hraft.BootstrapCluster(o.raft, s.logs, s.stable, s.snapshots, transport, voters(ids(o.peers)))
