@@ -36,11 +36,7 @@ class RemoteCall:
 
 
 class _LeaderNotReached(NoLeader):
-    """The leader is known but not reached: definitely not done, worth another try."""
-
-
-class _LeaderRefused(ProposalRefused):
-    """The peer that was asked to lead did not apply it: definitely not done, worth another try."""
+    """Who was taken for the leader is not reached, or does not lead: worth another try."""
 
 
 class Forwarder:
@@ -89,11 +85,9 @@ class Forwarder:
             asked = raft.leader()
             try:
                 return await self._try(raft, here, remote, deadline, forwarded_by)
-            except (NotLeader, _LeaderNotReached, _LeaderRefused) as error:
+            except (NotLeader, _LeaderNotReached) as error:
                 left_s = deadline - trio.current_time()
                 if attempt == self._attempts or left_s <= self._retry_delay_s:
-                    if isinstance(error, _LeaderRefused):
-                        raise
                     raise raft.no_leader(str(error)) from error
                 await self._wait_for_other_leader(raft, asked, deadline)
         return None
@@ -147,8 +141,8 @@ class Forwarder:
                 is_missing = error.error_type is ErrorType.SERVER and _NO_METHOD in str(error)
                 if is_missing and number < len(remote):
                     continue
-                refusal = error_of(str(error))
-                if isinstance(refusal, ProposalRefused):
-                    raise _LeaderRefused(str(refusal)) from error
-                raise refusal from error
+                told = error_of(str(error))
+                if isinstance(told, NoLeader):
+                    raise _LeaderNotReached(f"{leader} does not lead: {told}") from error
+                raise told from error
             return

@@ -22,19 +22,25 @@ from raft_over_libp2p.wire.outcomes import Outcome, outcome_of
 __all__ = ["error_of", "error_text"]
 
 _NOT_APPLIED: Final = "not applied: "
+_NOT_THE_LEADER: Final = "not applied, ask another: "
 _UNKNOWN: Final = "outcome unknown: "
 
 
 def error_text(error: RaftError | ValueError) -> str:
     """Return the text that tells a caller of ``error``, outcome first; what is malformed is not applied."""
-    is_not_applied = isinstance(
-        error, NotLeader | NoLeader | ProposalRefused | RemoteProtocolError | ValueError
-    )
+    if isinstance(error, NotLeader | NoLeader):
+        return _NOT_THE_LEADER + str(error)
+    is_not_applied = isinstance(error, ProposalRefused | RemoteProtocolError | ValueError)
     return (_NOT_APPLIED if is_not_applied else _UNKNOWN) + str(error)
 
 
-def error_of(text: str) -> ProposalRefused | OutcomeUnknown:
-    """Return the error that ``text``, from a leader of either language, stands for."""
+def error_of(text: str) -> NoLeader | ProposalRefused | OutcomeUnknown:
+    """Return the error that ``text``, from a leader of either language, stands for.
+
+    ``NoLeader`` is worth another try, at whoever leads then; a refusal is final.
+    """
+    if text.startswith(_NOT_THE_LEADER):
+        return NoLeader(text.removeprefix(_NOT_THE_LEADER))
     if text.startswith(_NOT_APPLIED) or (
         outcome_of(text, may_have_retried=True) is Outcome.NOT_DONE
     ):

@@ -178,7 +178,8 @@ def decode_response_header(data: bytes) -> ResponseHeader:
 def _decode(data: bytes) -> object:
     try:
         return msgpack.unpackb(data, raw=True, strict_map_key=False)
-    except (ValueError, msgpack.StackError, msgpack.ExtraData) as error:
+    except (ValueError, TypeError, msgpack.StackError, msgpack.ExtraData) as error:
+        # TypeError: a map whose key is itself a map or an array, which a dict cannot have.
         raise MalformedMessage(f"not a msgpack object: {error}") from error
 
 

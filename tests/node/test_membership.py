@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 import trio
 
+from keys.identity import Identity
 from keys.peer_id import PeerID
 from pinstate.state import PinState
 from raft_over_libp2p.errors import InconsistentState, NoLeader, NotLeader, ProposalRefused
@@ -221,3 +222,14 @@ async def test_only_the_leader_rolls_back(autojump_clock) -> None:
     async with three_peers() as three:
         with pytest.raises(NotLeader):
             await three.followers[0].rollback(PinState())
+
+
+async def test_a_final_refusal_is_told_through_a_follower_at_once(autojump_clock) -> None:
+    async with three_peers() as three:
+        stranger = Identity.from_seed(bytes([9]) * 32).peer_id
+        started = trio.current_time()
+
+        with pytest.raises(ProposalRefused, match="not a member"):
+            await three.followers[0].log_rm_peer(stranger)
+
+        assert trio.current_time() - started < 0.1
