@@ -138,8 +138,7 @@ def _write_leaves(pages: _Pages, items: _Items, flags: int) -> list[tuple[bytes,
             leaf, size = [], PAGE_HEADER.size
         leaf.append((key, value))
         size += added
-    if leaf or not written:
-        written.append((leaf[0][0] if leaf else b"", _write_leaf(pages, leaf, flags)))
+    written.append((leaf[0][0] if leaf else b"", _write_leaf(pages, leaf, flags)))
     return written
 
 

@@ -203,6 +203,108 @@ class TestMetaPages:
         with pytest.raises(StorageError, match="format version 3; this program knows 2"):
             BoltFile.open(memory(data), PATH)
 
+    def test_pages_of_an_impossible_size_are_refused(self) -> None:
+        data = made({})
+        strange = Meta(page_size=3000, root=3, freelist=2, high_water=5, transaction=9)
+        data[:80], data[PAGE : PAGE + 80] = encode_meta(strange, 0), encode_meta(strange, 1)
+        with pytest.raises(CorruptLog, match="page 0: it says pages have 3000 bytes"):
+            BoltFile.open(memory(data), PATH)
+
+    def test_meta_pages_that_disagree_on_the_page_size_are_told(self) -> None:
+        data = made({key(1): b"value"})
+        strange = Meta(page_size=4096, root=3, freelist=2, high_water=5, transaction=9)
+        data[PAGE : PAGE + 80] = encode_meta(strange, 1)
+        with BoltFile.open(memory(data), PATH) as file:
+            assert file.damaged_meta is not None
+            assert "it says pages have 4096 bytes, and page 0 1024" in file.damaged_meta
+
+    def test_a_second_meta_page_counts_only_at_its_place(self) -> None:
+        data = made({key(1): b"value"})
+        strange = Meta(page_size=4096, root=3, freelist=2, high_water=5, transaction=9)
+        data[:80], data[PAGE : PAGE + 80] = bytes(80), encode_meta(strange, 1)
+        with pytest.raises(CorruptLog, match="not where any page size would put it"):
+            BoltFile.open(memory(data), PATH)
+
+
+def recorded_with(change: Callable[[bytearray, int], None]) -> bytearray:
+    """Return a recorded file whose inline bucket ``conf``, which begins at a place, is changed."""
+    (path,) = [path for path in GO_STORES if path.name == "raft-boltdb-v2.3.1.db"]
+    data = bytearray(path.read_bytes())
+    with BoltFile.open(RealFileSystem(), str(path)) as file:
+        element = file.meta.root * 4096 + 16
+    _, position, key_size, _ = unpack_from("<IIII", data, element)
+    assert b"conf" == data[element + position : element + position + key_size]
+    change(data, element)
+    return data
+
+
+def _value_of(data: bytearray, element: int) -> int:
+    _, position, key_size, _ = unpack_from("<IIII", data, element)
+    return int(element + position + key_size)
+
+
+def _short_header(data: bytearray, element: int) -> None:
+    pack_into("<I", data, element + 12, 8)
+
+
+def _short_page(data: bytearray, element: int) -> None:
+    pack_into("<I", data, element + 12, 20)
+
+
+def _branch_without_children(data: bytearray, element: int) -> None:
+    pack_into("<HH", data, _value_of(data, element) + 16 + 8, BRANCH_PAGE, 0)
+
+
+def _branch_with_a_child(data: bytearray, element: int) -> None:
+    page = _value_of(data, element) + 16
+    pack_into("<HH", data, page + 8, BRANCH_PAGE, 1)
+    pack_into("<II", data, page + 16, 16, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (_short_header, "a bucket's header has 8 bytes"),
+        (_short_page, "it has only 4 bytes"),
+        (_branch_without_children, "a branch with 0 children"),
+        (_branch_with_a_child, "an inline bucket is not a leaf"),
+    ],
+)
+def test_an_inline_bucket_that_no_healthy_file_has_is_refused(
+    change: Callable[[bytearray, int], None], why: str
+) -> None:
+    with pytest.raises(CorruptLog, match=why):
+        read_all(memory(recorded_with(change)), PATH)
+
+
+class TestLast:
+    def test_a_circle_of_branches_ends(self) -> None:
+        _, data = three_levels()
+        _circle(data)
+        with BoltFile.open(memory(data), PATH) as file:
+            bucket = file.bucket(b"logs")
+            assert bucket is not None
+            with pytest.raises(CorruptLog, match="more than 16 levels"):
+                bucket.last()
+
+    def test_a_bucket_is_no_value(self) -> None:
+        data = made({key(1): b"value"})
+        pack_into("<I", data, 3 * PAGE + 16, 1)
+        with BoltFile.open(memory(data), PATH) as file:
+            bucket = file.bucket(b"logs")
+            assert bucket is not None
+            with pytest.raises(CorruptLog, match="key 0000000000000001 is a bucket"):
+                bucket.last()
+
+
+def test_a_file_cut_short_while_it_is_read_is_told() -> None:
+    _, data = three_levels()
+    fs = memory(data)
+    with BoltFile.open(fs, PATH) as file:
+        fs.open_file(PATH).truncate(5 * PAGE)
+        with pytest.raises(CorruptLog, match="the file ends within it"):
+            file.bucket(b"logs")
+
 
 def _point_at(target: Callable[[int], int]) -> Callable[[bytearray], None]:
     """Let the second child of the top branch be another page."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from raft_over_libp2p.core.ready import HardState
 from raft_over_libp2p.errors import CorruptLog, CorruptSnapshot, StorageError
+from raft_over_libp2p.storage import go_export, go_import
+from raft_over_libp2p.storage.bolt_writer import write_bolt_file
 from raft_over_libp2p.storage.data_folder import DataFolder
 from raft_over_libp2p.storage.filesystem import RealFileSystem
 from raft_over_libp2p.storage.go_export import export_to_go
 from raft_over_libp2p.storage.go_folder import GoFolder, GoState
 from raft_over_libp2p.storage.go_import import import_go_folder, stored_entries
-from raft_over_libp2p.storage.go_store import GoStore
+from raft_over_libp2p.storage.go_store import GoStore, uint64_key
 from raft_over_libp2p.testing.fake_filesystem import FakeFileSystem
 from raft_over_libp2p.types import Configuration, Index, LogEntry, LogType, Server, Suffrage, Term
 from tests.storage.entries import entries, entry
@@ -232,16 +235,12 @@ class TestDamage:
 
     @pytest.mark.parametrize("name", ["logs", "conf"])
     def test_a_file_without_its_buckets_is_no_raft_db(self, fs: FakeFileSystem, name: str) -> None:
-        from raft_over_libp2p.storage.bolt_writer import write_bolt_file
-
         there = {b"logs": b"conf", b"conf": b"logs"}[name.encode()]
         write_bolt_file(fs, f"{GO}/raft.db", {there: ()})
         with pytest.raises(CorruptLog, match=f"it has no bucket '{name}'"):
             state_of(fs)
 
     def test_a_term_of_another_size_is_refused(self, fs: FakeFileSystem) -> None:
-        from raft_over_libp2p.storage.bolt_writer import write_bolt_file
-
         write_bolt_file(fs, f"{GO}/raft.db", {b"logs": (), b"conf": [(b"CurrentTerm", b"1")]})
         with pytest.raises(CorruptLog, match=r"CurrentTerm has 1 bytes, not 8"):
             state_of(fs)
@@ -357,6 +356,97 @@ class TestTakingOver:
         make_store(fs, f"{GO}/raft.db", LOG, term=3)
         with pytest.raises(StorageError, match=r"migrate from-go"):
             DataFolder.open(GO, ME, fs=fs)
+
+
+def _without_last(made: Callable[..., Iterator[list[LogEntry]]]) -> Callable[..., object]:
+    return lambda log: made(list(log)[:-1])
+
+
+def _with_another(made: Callable[..., Iterator[list[LogEntry]]]) -> Callable[..., object]:
+    return lambda log: made([*list(log)[:-1], entry(12, 3, b"another")])
+
+
+class TestTheCheck:
+    """What is lost or changed on the way is noticed, whichever way it goes."""
+
+    @pytest.mark.parametrize(
+        ("fault", "why"), [(_without_last, "should hold"), (_with_another, "was written, and")]
+    )
+    def test_an_entry_lost_or_changed_on_the_way_here(
+        self,
+        fs: FakeFileSystem,
+        monkeypatch: pytest.MonkeyPatch,
+        fault: Callable[..., Callable[..., object]],
+        why: str,
+    ) -> None:
+        monkeypatch.setattr(go_import, "batches", fault(go_import.batches))
+        make_store(fs, f"{GO}/raft.db", LOG, term=3)
+        with pytest.raises(StorageError, match=why):
+            taken_over(fs)
+
+    def test_another_snapshot_on_the_way_here(
+        self, fs: FakeFileSystem, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def copy(*_: object) -> None:
+            make_snapshot(fs, OURS, 9, 1, [b"another"])
+
+        monkeypatch.setattr(go_import, "copy_snapshot", copy)
+        make_store(fs, f"{GO}/raft.db", LOG, term=3)
+        make_snapshot(fs, GO, 9, 1)
+        with pytest.raises(StorageError, match="should have"):
+            taken_over(fs)
+
+    def test_a_snapshot_named_for_another_index(self, fs: FakeFileSystem) -> None:
+        make_store(fs, f"{GO}/raft.db", LOG, term=3)
+        make_snapshot(fs, GO, 9, 1)
+        renamed(fs, "1-9-1700000000000", "1-8-1700000000000")
+        with pytest.raises(StorageError, match="was copied as"):
+            taken_over(fs)
+
+    def test_a_snapshot_not_named_as_go_names_it(self, fs: FakeFileSystem) -> None:
+        make_store(fs, f"{GO}/raft.db", LOG, term=3)
+        make_snapshot(fs, GO, 9, 1)
+        renamed(fs, "1-9-1700000000000", "mine")
+        with pytest.raises(CorruptSnapshot, match="is not named as Go names it"):
+            state_of(fs)
+
+    def test_a_vote_lost_on_the_way_back(
+        self, fs: FakeFileSystem, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(go_export, "_conf", lambda _: [(b"CurrentTerm", bytes(8))])
+        make_store(fs, f"{GO}/raft.db", LOG, term=5, vote_term=5, vote=OTHER.encode())
+        with taken_over(fs) as ours, pytest.raises(StorageError, match="should hold"):
+            export_to_go(fs, ours, BACK)
+
+    def test_an_entry_changed_on_the_way_back(
+        self, fs: FakeFileSystem, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        changed = [*LOG[:11], entry(12, 3, b"another")]
+        logs = [(uint64_key(each.index), each.encoded) for each in changed]
+        monkeypatch.setattr(go_export, "_logs", lambda _: logs)
+        make_store(fs, f"{GO}/raft.db", LOG, term=5)
+        with taken_over(fs) as ours, pytest.raises(StorageError, match="was written, and"):
+            export_to_go(fs, ours, BACK)
+
+    def test_a_key_that_is_no_index(self, fs: FakeFileSystem) -> None:
+        write_bolt_file(fs, f"{GO}/raft.db", {b"logs": [(b"short", b"")], b"conf": ()})
+        with pytest.raises(CorruptLog, match="the key 73686f7274 of an entry is not 8 bytes"):
+            state_of(fs)
+
+    def test_large_entries_are_written_in_several_batches(self, fs: FakeFileSystem) -> None:
+        large = entries(2, 9, size=1 << 20)
+        make_store(fs, f"{GO}/raft.db", [LOG[0], *large], term=1)
+        with taken_over(fs) as ours:
+            assert [LOG[0], *large] == list(stored_entries(ours, Index(1)))
+
+
+def renamed(fs: FakeFileSystem, old: str, new: str) -> None:
+    """Give a snapshot another name, on its directory and in it."""
+    fs.rename(f"{GO}/snapshots/{old}", f"{GO}/snapshots/{new}")
+    file = fs.open_file(f"{GO}/snapshots/{new}/meta.json")
+    content = file.pread(file.size(), 0).replace(old.encode(), new.encode())
+    file.truncate(0)
+    file.pwrite(content, 0)
 
 
 class TestGivingBack:
