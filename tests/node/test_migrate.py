@@ -16,6 +16,7 @@ import pytest
 from keys.identity import Identity
 from node.config import Folder, load_config
 from node.migration.handover import Handover, begin
+from raft_over_libp2p.errors import DiskFull, DurabilityLost, StorageError
 from raft_over_libp2p.storage.data_folder import DataFolder
 from raft_over_libp2p.storage.filesystem import RealFileSystem
 from raft_over_libp2p.storage.go_folder import GoFolder
@@ -112,6 +113,36 @@ class TestFromGo:
         assert not (go_peer / "identity.json").exists()
         open_to_others = [p for p in ours.path.rglob("*") if p.stat().st_mode & 0o077]
         assert [] == open_to_others
+
+    def test_a_dry_run_into_a_new_folder_makes_none(
+        self, run: Run, go_peer: Path, tmp_path: Path
+    ) -> None:
+        before = look(tmp_path)
+        ran = run("migrate", "from-go", str(go_peer), "-c", str(tmp_path / "ours"), "-n")
+        assert 0 == ran.code, ran.err
+        assert f"put a file at {go_peer / 'raft'}" in ran.out
+        assert before == look(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("error", "code"), [(DiskFull("no space."), 1), (DurabilityLost("the disk failed."), 74)]
+    )
+    def test_a_disk_that_fails_before_anything_moved_is_told(
+        self,
+        run: Run,
+        go_peer: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        error: StorageError,
+        code: int,
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr("node.migration.from_go.import_go_folder", fail)
+        before = set(look(go_peer))
+        ran = run("migrate", "from-go", str(go_peer))
+        assert code == ran.code
+        assert "The old folder was not touched" in ran.err
+        assert before == set(look(go_peer))
 
     def test_a_second_take_over_says_that_there_was_a_first(
         self, run: Run, go_peer: Path, tmp_path: Path
@@ -245,6 +276,16 @@ class TestRefused:
         (go_peer / "service.json").write_text(json.dumps(service))
         assert "cluster.follower_mode" in self.refused(run, go_peer)
 
+    def test_a_raft_file_that_tells_nothing(self, run: Run, go_peer: Path) -> None:
+        shutil.rmtree(go_peer / "raft")
+        (go_peer / "raft").write_bytes(b"\xff")
+        (go_peer / "identity.json").unlink()
+        assert "is not a peer's folder" in self.refused(run, go_peer)
+
+    def test_a_peerstore_that_is_too_large(self, run: Run, go_peer: Path) -> None:
+        (go_peer / "peerstore").write_bytes(bytes((1 << 20) + 1))
+        assert "peerstore is larger than" in self.refused(run, go_peer)
+
     def test_a_journal_that_cannot_be_read(self, run: Run, go_peer: Path) -> None:
         (go_peer / "migration.json").write_text("{")
         assert "docs/migration.md" in self.refused(run, go_peer)
@@ -272,6 +313,12 @@ class TestUnfinished:
         assert Path(str(begun.target)).is_dir()
         assert Path(begun.raft).is_file()
         assert not Path(begun.journal).exists()
+
+    def test_programs_are_told_in_json(self, run: Run, begun: Handover) -> None:
+        ran = run("migrate", "from-go", begun.base, "-c", str(begun.target), "--json")
+        told = json.loads(ran.out)
+        assert (GO_ID, begun.stamp) == (told["id"], told["resumed"])
+        assert begun.retired_raft == told["backup"]
 
     @pytest.mark.parametrize(
         "other", [["from-go", "{base}"], ["to-go", "-c", "{base}"], ["from-go", "{base}", "-n"]]

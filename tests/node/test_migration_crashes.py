@@ -330,6 +330,21 @@ def test_a_full_disk_leaves_the_old_side_as_it_was(case: Case) -> None:
         check_cut(fs, case)
 
 
+def test_a_full_disk_takes_the_note_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case("from-go", None, 0)
+    fs = before(case)
+    names = fs.listdir(BASE)
+
+    def full(fs: FakeFileSystem, path: str, data: bytes) -> None:
+        fs.open_file(path, create=True)
+        raise DiskFull("no space")
+
+    monkeypatch.setattr("node.migration.handover.write_file", full)
+    with pytest.raises(DiskFull):
+        migrate(fs, case)
+    assert names == fs.listdir(BASE)
+
+
 def test_the_order_of_the_handover_matters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without hiding the identity first, Go could start afresh between the renames."""
     monkeypatch.setattr(
