@@ -130,3 +130,9 @@ def test_a_peer_id_argument_survives_a_round_trip() -> None:
 def test_what_is_no_peer_id_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedMessage):
         decode_peer_id(data)
+
+
+@pytest.mark.parametrize("key", [b"\x90", b"\x80", b"\x91\x90"])
+def test_a_map_with_a_key_that_no_dict_can_have_is_malformed(key: bytes) -> None:
+    with pytest.raises(MalformedMessage, match="unhashable"):
+        decode_service_id(b"\x81" + key + b"\xc0")
