@@ -18,6 +18,7 @@ from raft_over_libp2p.storage.go_export import export_to_go
 from raft_over_libp2p.storage.go_folder import GoFolder, GoState
 from raft_over_libp2p.storage.go_import import import_go_folder, stored_entries
 from raft_over_libp2p.storage.go_store import GoStore, uint64_key
+from raft_over_libp2p.storage.snapshot_store import FileSnapshotStore
 from raft_over_libp2p.testing.fake_filesystem import FakeFileSystem
 from raft_over_libp2p.types import Configuration, Index, LogEntry, LogType, Server, Suffrage, Term
 from tests.storage.entries import entries, entry
@@ -400,13 +401,22 @@ class TestTheCheck:
         make_store(fs, f"{GO}/raft.db", LOG, term=3)
         make_snapshot(fs, GO, 9, 1)
         renamed(fs, "1-9-1700000000000", "1-8-1700000000000")
-        with pytest.raises(StorageError, match="was copied as"):
+        with pytest.raises(StorageError, match=r"1-8-1700000000000"):
             taken_over(fs)
+
+    def test_a_snapshot_that_cannot_keep_its_name(self, fs: FakeFileSystem) -> None:
+        make_store(fs, f"{GO}/raft.db", LOG, term=3)
+        make_snapshot(fs, GO, 9, 1)
+        with GoFolder(fs, GO) as go:
+            snapshot = go.open_snapshot()
+        assert snapshot is not None
+        with pytest.raises(StorageError, match=r"was copied as"):
+            go_import.copy_snapshot(snapshot, FileSnapshotStore(fs, GO))
 
     def test_a_snapshot_not_named_as_go_names_it(self, fs: FakeFileSystem) -> None:
         make_store(fs, f"{GO}/raft.db", LOG, term=3)
         make_snapshot(fs, GO, 9, 1)
-        renamed(fs, "1-9-1700000000000", "mine")
+        renamed(fs, "1-9-1700000000000", "1-9-mine")
         with pytest.raises(CorruptSnapshot, match="is not named as Go names it"):
             state_of(fs)
 
