@@ -179,8 +179,8 @@ async def test_joiners_of_both_languages_get_their_vote_from_a_python_leader(
 
     for joiner in joiners:
         await leader.ask("join", peer=joiner.id)
+        (last,) = await leader.apply(b"to one more")
 
-    (last,) = await leader.apply(b"to five")
     await await_applied([*members, *joiners], last)
     await await_members([*members, *joiners], voters(*members, *joiners))
     log = await assert_one_log([*members, *joiners])
