@@ -33,7 +33,18 @@ from raft_over_libp2p.testing.fake_filesystem import FakeFileSystem
 from raft_over_libp2p.transport.libp2p_transport import Libp2pTransport
 from raft_over_libp2p.transport.negotiation import preamble
 
-__all__ = ["RAFT", "RPC", "Attack", "Victim", "World", "answer", "hostile_world", "open_stream"]
+__all__ = [
+    "LOOPBACK",
+    "RAFT",
+    "RPC",
+    "Attack",
+    "Victim",
+    "World",
+    "answer",
+    "hostile_world",
+    "open_raw",
+    "open_stream",
+]
 
 LOOPBACK = Multiaddr("/ip4/127.0.0.1/tcp/0")
 RAFT = preamble("/raft/1.0.0/rpc")
@@ -45,7 +56,7 @@ _TIMING = RaftConfig(heartbeat_timeout_s=2.0, election_timeout_s=2.0, leader_lea
 """Twice the default: attackers and victims share one event loop here, and that a busy machine."""
 _PATIENCE_S = 20.0
 """For a loaded machine; nothing here waits so long otherwise."""
-_WRITE_S = 2.0
+_WRITE_S = 0.5
 _SLOWEST_WRITE_S = 1.5
 """A write may always take so long: half of what would start an election, on a busy machine."""
 _MOST_MORE_BYTES = 256 * 1024 * 1024
@@ -170,8 +181,18 @@ class World:
 
 async def open_stream(swarm: PeerSwarm, victim: Victim, first_bytes: bytes) -> IMuxedStream:
     """Open a stream to ``victim`` with ``first_bytes``, its proposal included, and wait for nothing."""
+    return await _opened(swarm, victim.id, first_bytes)
+
+
+async def open_raw(swarm: PeerSwarm, peer: PeerID, first_bytes: bytes) -> None:
+    """Open such a stream to ``peer`` and leave it, if it can be had at all."""
+    with contextlib.suppress(MuxedStreamError, MuxedConnUnavailable, IndexError, ValueError):
+        await _opened(swarm, peer, first_bytes)
+
+
+async def _opened(swarm: PeerSwarm, peer: PeerID, first_bytes: bytes) -> IMuxedStream:
     network = swarm.host.get_network()
-    [connection, *_] = network.get_connections(ID.from_base58(str(victim.id)))
+    [connection, *_] = network.get_connections(ID.from_base58(str(peer)))
     stream = await connection.muxed_conn.open_stream()
     with trio.move_on_after(_WRITE_S):  # Who is refused may not be given the window for all.
         await stream.write(first_bytes)
