@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint format types imports simulate bench bench-changes lock clean
+.PHONY: run test check lint format types imports simulate interop fuzz bench bench-changes lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/raft-node demo $(ARGS)
@@ -34,6 +34,16 @@ imports: $(VENV)/.dev
 SEEDS ?= 200
 simulate: $(VENV)/.dev
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+# Clusters of Go and Python peers; the last line counts the cases. Needs go.
+interop: $(VENV)/.dev
+	@$(BIN)/python -m tests.interop -n 2 --dist worksteal $(ARGS)
+
+# Every decoder, guided by coverage; needs atheris (the command says how). TARGET=name, SECONDS=n each.
+TARGET ?= all
+SECONDS ?= 60
+fuzz: $(VENV)/.dev
+	@$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
 
 # Go and Python clusters in turn, in one run, with ratios. Needs go.
 bench: $(VENV)/.dev

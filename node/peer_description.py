@@ -13,7 +13,6 @@ import msgpack
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
 
-from keys.errors import InvalidPeerID
 from keys.peer_id import PeerID
 from raft_over_libp2p.errors import MalformedMessage
 
@@ -107,7 +106,7 @@ def decode_description(data: bytes) -> PeerDescription:
             ),
             peername=_text(fields.get("pn")),
         )
-    except (ValueError, msgpack.StackError, msgpack.ExtraData, InvalidPeerID) as error:
+    except (ValueError, TypeError, msgpack.StackError, msgpack.ExtraData) as error:
         raise MalformedMessage(f"not a peer's description: {error}") from error
 
 

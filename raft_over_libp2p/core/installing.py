@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from raft_over_libp2p.core import following
 from raft_over_libp2p.core.membership import PlacedConfiguration
 from raft_over_libp2p.core.messages import (
+    ONLY_A_LATER_SNAPSHOT,
     ErrorResponse,
     InstallSnapshotRequest,
     InstallSnapshotResponse,
@@ -52,7 +53,7 @@ def answer_install_snapshot(
     elif server.installing is not None:
         _decline(server, call, ErrorResponse(error="another snapshot is being stored: try again"))
     elif server.is_disputed and not _replaces_disputed(server, request):
-        text = f"only a snapshot after entry {server.log.snapshot_index} can heal this server"
+        text = f"{ONLY_A_LATER_SNAPSHOT} {server.log.snapshot_index} can heal this server"
         _decline(server, call, ErrorResponse(error=text))
     else:
         server.hear_leader()

@@ -218,8 +218,11 @@ class Leadership:
 
     def on_heartbeat_failure(self, call: HeartbeatCall, reason: str) -> None:
         """Note that a heartbeat got no answer; the next one goes out in its time."""
-        call.progress.heartbeats_inflight -= 1
-        call.progress.last_error = reason
+        peer = call.progress
+        peer.heartbeats_inflight -= 1
+        peer.last_error = reason
+        if self.peers.get(peer.peer) is peer:
+            replication.owe_commit_again(self.server, peer)
 
     def note_answer(
         self,

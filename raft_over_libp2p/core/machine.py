@@ -185,6 +185,7 @@ class Machine:
         if leadership is not None and (peer := leadership.peers.get(event.peer)) is not None:
             peer.failures = 0
             peer.retry()
+            replication.owe_commit_again(self._server, peer)
 
     def _on_persisted(self, event: Persisted) -> None:
         server = self._server

@@ -8,11 +8,12 @@ reaches the core.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from raft_over_libp2p.types import Configuration, Index, LogEntry, ServerID, Term
 
 __all__ = [
+    "ONLY_A_LATER_SNAPSHOT",
     "AppendEntriesRequest",
     "AppendEntriesResponse",
     "ErrorResponse",
@@ -124,6 +125,10 @@ class InstallSnapshotRequest:
 class InstallSnapshotResponse:
     term: Term
     success: bool
+
+
+ONLY_A_LATER_SNAPSHOT: Final = "only a snapshot after entry"
+"""How the error begins with which a server refuses a snapshot that cannot heal it (rule 11)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

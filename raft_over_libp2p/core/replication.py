@@ -22,7 +22,14 @@ from raft_over_libp2p.types import NO_INDEX, NO_TERM, Index, LogEntry, Term
 if TYPE_CHECKING:
     from raft_over_libp2p.core.leadership import Leadership
 
-__all__ = ["on_append_answer", "on_append_failure", "owe_commit", "send_entries", "tell_commit"]
+__all__ = [
+    "on_append_answer",
+    "on_append_failure",
+    "owe_commit",
+    "owe_commit_again",
+    "send_entries",
+    "tell_commit",
+]
 
 
 def send_entries(server: Server, leadership: Leadership, peer: Progress) -> None:
@@ -105,6 +112,16 @@ def owe_commit(server: Server, peer: Progress) -> None:
     """See to it that ``peer`` is told the commit index, by an empty append if it stays idle."""
     if peer.commit_at == math.inf and peer.commit_told < min(server.commit_index, peer.match_index):
         peer.commit_at = server.now + server.random_timeout(server.config.commit_timeout_s)
+
+
+def owe_commit_again(server: Server, peer: Progress) -> None:
+    """Tell ``peer`` the commit index once more: it may have started again, and forgotten it.
+
+    A restarted server holds its log and applies nothing of it until a leader says what is
+    committed; heartbeats do not, and an idle leader sends nothing else.
+    """
+    peer.commit_told = NO_INDEX
+    owe_commit(server, peer)
 
 
 def tell_commit(server: Server, leadership: Leadership, peer: Progress) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from raft_over_libp2p import limits
 from raft_over_libp2p.core.calls import SnapshotCall
 from raft_over_libp2p.core.messages import (
+    ONLY_A_LATER_SNAPSHOT,
     ErrorResponse,
     InstallSnapshotRequest,
     InstallSnapshotResponse,
@@ -113,6 +114,9 @@ def on_snapshot_answer(
     peer.is_installing = False
     if not isinstance(response, InstallSnapshotResponse):
         text = response.error if isinstance(response, ErrorResponse) else "another RPC's answer"
+        if ONLY_A_LATER_SNAPSHOT in text and server.applied_index > call.index:
+            # The same one again would be refused for ever (rule 11).
+            peer.snapshot_floor = max(peer.snapshot_floor, call.index)
         peer.back_off(server.now, text)
     elif leadership.note_answer(peer, response, call.sent_at, newest_read=0):
         if response.success:

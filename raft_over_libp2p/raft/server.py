@@ -251,7 +251,11 @@ class Raft:
         change = MembershipChange(ChangeKind.ADD_STAGING, server_id, server_id)
         index = await self.change_membership(change, timeout_s=timeout_s, prev_index=prev_index)
         with trio.move_on_at(deadline):
-            while not self.configuration().is_voter(server_id):
+            # Its promotion must be agreed on too, or the next change would be refused.
+            while not (
+                self.configuration().is_voter(server_id)
+                and self.status().core.configuration_committed
+            ):
                 if not self.configuration().has(server_id):
                     raise ProposalRefused(
                         f"{server_id} was not heard of after it was added, and removed again"

@@ -245,6 +245,11 @@ def _read_info(fs: FileSystem, path: str, name: str) -> SnapshotInfo:
     info = parse_meta(data)
     if info.snapshot_id != name:
         raise MalformedMessage(f"its {META_NAME} is that of snapshot {info.snapshot_id}")
+    if not name.startswith(f"{info.meta.term}-{info.meta.index}-"):
+        # Both are in every name, Go's too; meta.json itself has no checksum.
+        raise MalformedMessage(
+            f"its {META_NAME} names entry {info.meta.index} of term {info.meta.term}"
+        )
     if info.size_bytes > limits.MAX_SNAPSHOT_BYTES:
         raise MalformedMessage(
             f"its {info.size_bytes} bytes are over the limit of {limits.MAX_SNAPSHOT_BYTES}"

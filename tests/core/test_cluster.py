@@ -28,3 +28,18 @@ def test_a_killed_leader_is_replaced_and_catches_up() -> None:
     cluster.commit(b"last")
     logs = [[e.data for e in n.applied] for n in cluster.nodes.values()]
     assert logs[0] == logs[1] == logs[2]
+
+
+def test_a_follower_that_restarts_under_an_idle_leader_applies_what_is_agreed_on() -> None:
+    """Heartbeats carry no commit index: the leader says it again to who was away."""
+    cluster = Cluster(["a", "b", "c"])
+    leader = cluster.leader()
+    cluster.commit(b"x")
+    cluster.run(1.0)
+    follower = next(name for name in cluster.nodes if name != leader.server_id)
+    cluster.crash(follower)
+    cluster.run(3.0)
+
+    cluster.restart(follower)
+
+    assert cluster.run(5.0, lambda: cluster[follower].applied == leader.applied)

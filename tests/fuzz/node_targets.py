@@ -363,13 +363,11 @@ TARGETS = (
         lambda: _rpc_bodies("rpc.Response"),
         (MalformedMessage,),
     ),
-    # TypeError is no documented refusal: a map with a map for a key, see node.rpc.wire. Take it
-    # out of here when decode_description makes a MalformedMessage of it.
     Target(
         "rpc-description",
         description,
         lambda: _rpc_bodies("api.ID"),
-        (MalformedMessage, TypeError),
+        (MalformedMessage,),
     ),
     Target("rpc-call", rpc_call, _calls, ()),
     Target("http", http, _http_requests, ()),

@@ -140,8 +140,8 @@ CHANGE_FAULTS = (
         "if is_kept and not server.is_disputed:",
         "if False:",
         "acknowledged entries stay",
-        first_seed=59,
-        within_seeds=400,
+        first_seed=510,
+        within_seeds=100,
     ),
     fault_of(
         "a stale tail stays over a snapshot",

@@ -91,10 +91,11 @@ class Recovery:
             for server in world.everyone:
                 if server.role is Role.LEADER and server.machine is not None:
                     world.workload.read(server)
-                    # A new leader must serve reads although nobody writes.
+                    # A new leader must serve reads, and tell all members what is agreed on,
+                    # although nobody writes.
                     has_read = world.clients.reads_done > self._reads_done
                     is_time = world.now - self._wrote_at > _WRITE_EVERY_S
-                    if has_read and is_time:
+                    if has_read and is_time and (self._fresh or self._are_level()):
                         self._wrote_at = world.now
                         self._fresh += world.workload.write(server)
         return False

@@ -24,6 +24,7 @@ from raft_over_libp2p.storage.interface import SnapshotStore
 from raft_over_libp2p.storage.snapshot_meta import encode_meta, parse_meta
 from raft_over_libp2p.storage.snapshot_store import FileSnapshotStore
 from raft_over_libp2p.testing.fake_filesystem import FakeFileSystem
+from raft_over_libp2p.types import Index
 from tests.storage.conftest import Disk
 from tests.storage.snapshots import (
     FIXTURES,
@@ -253,11 +254,25 @@ class TestBadSnapshots:
         put(disk, "snapshots/backup/meta.json", get(disk, f"snapshots/{good}/meta.json"))
         self.check_skipped(disk, good, "backup", f"that of snapshot {good}")
 
+    @pytest.mark.parametrize("bit", [0, 1, 2])
+    def test_an_index_with_a_flipped_bit_is_skipped_and_told(
+        self, disk: Disk, good: str, bit: int
+    ) -> None:
+        """meta.json has no checksum; the name says index and term too."""
+        info = parse_meta(get(disk, f"snapshots/{good}/meta.json"))
+        flipped = replace(info.meta, index=Index(info.meta.index ^ (1 << bit)))
+        name = f"{info.meta.term}-{info.meta.index}-5000"
+        put(disk, f"snapshots/{name}/state.bin", get(disk, f"snapshots/{good}/state.bin"))
+        damaged = replace(info, snapshot_id=name, meta=flipped)
+        put(disk, f"snapshots/{name}/meta.json", encode_meta(damaged))
+
+        self.check_skipped(disk, good, name, f"names entry {flipped.index}")
+
     def test_one_over_the_limit_is_skipped_and_told(self, disk: Disk, good: str) -> None:
-        info = replace(parse_meta(get(disk, f"snapshots/{good}/meta.json")), snapshot_id="9-9-9")
+        info = replace(parse_meta(get(disk, f"snapshots/{good}/meta.json")), snapshot_id="1-5-9")
         data = encode_meta(replace(info, size_bytes=limits.MAX_SNAPSHOT_BYTES + 1))
-        put(disk, "snapshots/9-9-9/meta.json", data)
-        self.check_skipped(disk, good, "9-9-9", "1073741825 bytes are over the limit")
+        put(disk, "snapshots/1-5-9/meta.json", data)
+        self.check_skipped(disk, good, "1-5-9", "1073741825 bytes are over the limit")
 
     def test_an_endless_meta_is_skipped_and_told(self, disk: Disk, good: str) -> None:
         put(disk, "snapshots/9-9-9/meta.json", bytes(limits.MIB * 4 + 1))
