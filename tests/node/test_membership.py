@@ -181,7 +181,7 @@ async def test_a_leader_that_shuts_down_hands_over_first(autojump_clock) -> None
         await wait_until(
             three, other.peer_id, lambda: other.raft.leader() not in {None, str(old.peer_id)}
         )
-        assert trio.current_time() - started < three.leader._config.raft.heartbeat_timeout_s
+        assert trio.current_time() - started < other._config.raft.heartbeat_timeout_s
 
 
 async def test_a_peer_that_shuts_down_leaves_a_snapshot(autojump_clock) -> None:

@@ -94,7 +94,10 @@ class World:
 
     @property
     def leader(self) -> Consensus:
-        return self.peers[self.peers[PEERS[0]].leader()]
+        """The running peer that leads, in the newest term if one does not know better yet."""
+        running = [peer for peer in self.peers.values() if not peer._stop.is_set()]
+        leading = [peer for peer in running if peer.raft.is_leader]
+        return max(leading, key=lambda peer: peer.status().core.term)
 
     @property
     def followers(self) -> list[Consensus]:
