@@ -29,8 +29,6 @@ MAX_PEERS: Final = 1024
 MAX_ADDRESSES_PER_PEER: Final = 16
 STAGGER_S: Final = 0.1
 """The next address is tried when the one before has not answered for so long."""
-DEAD_CONNECTION_S: Final = 0.5
-"""How long a connection that ended may stay listed (trap 16: 105 to 125 ms measured)."""
 
 
 class DialFailed(Exception):
