@@ -457,3 +457,15 @@ async def test_a_change_with_a_stale_prev_index_is_refused(autojump_clock) -> No
             await leader.raft.remove_server(
                 cluster.followers(leader)[0].server_id, timeout_s=5, prev_index=Index(7)
             )
+
+
+async def test_a_demoted_voter_stays_a_member_and_gets_the_log(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        demoted = cluster.followers(leader)[0]
+
+        await leader.raft.demote_voter(demoted.server_id, timeout_s=5)
+
+        await leader.raft.apply(b"a", timeout_s=5)
+        await wait_until_equal([demoted], [b"a"])
+        assert not leader.raft.configuration().is_voter(demoted.server_id)
