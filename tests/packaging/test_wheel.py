@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,16 +19,19 @@ ROOMS = ("keys", "node", "pinstate", "raft_over_libp2p")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("dist")
+def _build(source: Path, out: Path) -> Path:
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, PROJECT],
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source],
         check=True,
         capture_output=True,
     )
     (built,) = out.glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _build(PROJECT, tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +65,22 @@ def test_every_room_is_marked_as_typed(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
 
     assert {f"{room}/py.typed" for room in ROOMS} <= set(names)
+
+
+def test_the_wheel_is_the_same_bytes_built_elsewhere_at_another_time(
+    wheel: Path, tmp_path: Path
+) -> None:
+    # Elsewhere: other paths, other times of the files, no git, and modes as under another umask.
+    source = tmp_path / "elsewhere"
+    source.mkdir()
+    for name in (*ROOMS, "pyproject.toml", "README.md", "LICENSE"):
+        copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copyfile
+        copy(PROJECT / name, source / name)
+    for path in source.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+
+    assert wheel.read_bytes() == _build(source, tmp_path / "dist").read_bytes()
 
 
 @pytest.mark.parametrize("room", ROOMS)
