@@ -7,6 +7,10 @@ One line of JSON and a newline, keys in this order::
      "ConfigurationIndex":4,"Size":213,"CRC":<base64 of 8 bytes, big-endian>}
 
 ``Peers`` is the list of voters of older protocol versions. Version 0 has nothing else.
+
+Go gives this file no checksum. Ours ends in one more key, ``"MetaCRC":"<8 hexadecimal digits>"``:
+the CRC-32 of all bytes before it. Go's decoder ignores keys it does not know; where it is present
+here, it is checked.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Final
+from zlib import crc32
 
 from raft_over_libp2p import limits
 from raft_over_libp2p.core.interfaces import SnapshotMeta
@@ -23,12 +28,14 @@ from raft_over_libp2p.storage.interface import SnapshotInfo
 from raft_over_libp2p.types import Configuration, Index, Server, ServerID, Suffrage, Term
 from raft_over_libp2p.wire.configuration import decode_peers, encode_peers
 
-__all__ = ["MAX_META_BYTES", "SNAPSHOT_VERSION", "encode_meta", "parse_meta"]
+__all__ = ["MAX_META_BYTES", "SNAPSHOT_VERSION", "encode_meta", "parse_meta", "with_checksum"]
 
 SNAPSHOT_VERSION: Final = 1
 MAX_META_BYTES: Final = 4 * limits.MIB
 """Ten times what a configuration of ``MAX_SERVERS`` peers takes."""
 _MAX_UINT64: Final = (1 << 64) - 1
+_CHECKSUM_KEY: Final = "MetaCRC"
+_BEFORE_CHECKSUM: Final = f',"{_CHECKSUM_KEY}":"'.encode()
 # Go writes JSON that may stand in HTML.
 _GO_ESCAPES: Final = str.maketrans(
     {character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
@@ -36,7 +43,7 @@ _GO_ESCAPES: Final = str.maketrans(
 
 
 def encode_meta(info: SnapshotInfo) -> bytes:
-    """Return the content of ``meta.json``."""
+    """Return the content of ``meta.json`` as Go writes it."""
     meta = info.meta
     servers = [
         {"Suffrage": int(s.suffrage), "ID": s.id, "Address": s.address}
@@ -57,12 +64,19 @@ def encode_meta(info: SnapshotInfo) -> bytes:
     return (text.translate(_GO_ESCAPES) + "\n").encode()
 
 
+def with_checksum(data: bytes) -> bytes:
+    """Return the file that :func:`encode_meta` made with the checksum that only we look at."""
+    head = data.removesuffix(b"}\n")
+    return head + _BEFORE_CHECKSUM + b"%08x" % crc32(head) + b'"}\n'
+
+
 def parse_meta(data: bytes) -> SnapshotInfo:
     """Read a ``meta.json``; unknown keys, and bytes behind the value, are ignored as Go ignores them.
 
     Raises:
         UnsupportedVersion: a newer version than 1.
-        MalformedMessage: a key is missing or has no value of its kind.
+        MalformedMessage: a key is missing or has no value of its kind, or the file is not as
+            it was written.
 
     """
     try:
@@ -71,6 +85,8 @@ def parse_meta(data: bytes) -> SnapshotInfo:
         raise MalformedMessage(f"it is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise MalformedMessage("it is not a JSON object")
+    if _CHECKSUM_KEY in values and with_checksum(data.rpartition(_BEFORE_CHECKSUM)[0]) != data:
+        raise MalformedMessage("it does not match its checksum")
     version = _uint(values, "Version")
     if version > SNAPSHOT_VERSION:
         raise UnsupportedVersion(
@@ -129,6 +145,9 @@ def _text(values: Mapping[str, object], key: str) -> str:
     value = values.get(key)
     if not isinstance(value, str):
         raise MalformedMessage(f"its {key} is not text")
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        # JSON can hold half a surrogate pair, and UTF-8 cannot: it could not be written again.
+        raise MalformedMessage(f"its {key} is not text: it has half a surrogate pair")
     return value
 
 

@@ -23,7 +23,7 @@ from raft_over_libp2p.core.interfaces import SnapshotMeta
 from raft_over_libp2p.errors import CorruptSnapshot, DiskFull, LocalProtocolError, StorageError
 from raft_over_libp2p.storage.filesystem import File, FileSystem
 from raft_over_libp2p.storage.interface import SnapshotInfo
-from raft_over_libp2p.storage.snapshot_meta import encode_meta
+from raft_over_libp2p.storage.snapshot_meta import encode_meta, with_checksum
 
 __all__ = [
     "META_NAME",
@@ -123,7 +123,7 @@ class FileSnapshotSink:
     def _write_meta(self, info: SnapshotInfo) -> None:
         file = self._fs.open_file(f"{self._path}/{META_NAME}", create=True)
         try:
-            file.pwrite(encode_meta(info), 0)
+            file.pwrite(with_checksum(encode_meta(info)), 0)
             file.fdatasync()
         finally:
             file.close()

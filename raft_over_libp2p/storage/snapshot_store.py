@@ -246,7 +246,7 @@ def _read_info(fs: FileSystem, path: str, name: str) -> SnapshotInfo:
     if info.snapshot_id != name:
         raise MalformedMessage(f"its {META_NAME} is that of snapshot {info.snapshot_id}")
     if not name.startswith(f"{info.meta.term}-{info.meta.index}-"):
-        # Both are in every name, Go's too; meta.json itself has no checksum.
+        # Both are in every name, Go's too; Go's meta.json itself has no checksum.
         raise MalformedMessage(
             f"its {META_NAME} names entry {info.meta.index} of term {info.meta.term}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from raft_over_libp2p.storage.go_export import export_to_go
 from raft_over_libp2p.storage.go_folder import GoFolder, GoState
 from raft_over_libp2p.storage.go_import import import_go_folder, stored_entries
 from raft_over_libp2p.storage.go_store import GoStore, uint64_key
+from raft_over_libp2p.storage.snapshot_meta import encode_meta, parse_meta
 from raft_over_libp2p.storage.snapshot_store import FileSnapshotStore
 from raft_over_libp2p.testing.fake_filesystem import FakeFileSystem
 from raft_over_libp2p.types import Configuration, Index, LogEntry, LogType, Server, Suffrage, Term
@@ -454,9 +456,9 @@ def renamed(fs: FakeFileSystem, old: str, new: str) -> None:
     """Give a snapshot another name, on its directory and in it."""
     fs.rename(f"{GO}/snapshots/{old}", f"{GO}/snapshots/{new}")
     file = fs.open_file(f"{GO}/snapshots/{new}/meta.json")
-    content = file.pread(file.size(), 0).replace(old.encode(), new.encode())
+    info = parse_meta(file.pread(file.size(), 0))
     file.truncate(0)
-    file.pwrite(content, 0)
+    file.pwrite(encode_meta(replace(info, snapshot_id=new)), 0)
 
 
 class TestGivingBack:

@@ -15,7 +15,7 @@ from raft_over_libp2p import limits
 from raft_over_libp2p.core.interfaces import SnapshotMeta
 from raft_over_libp2p.errors import MalformedMessage, UnsupportedVersion
 from raft_over_libp2p.storage.interface import SnapshotInfo
-from raft_over_libp2p.storage.snapshot_meta import encode_meta, parse_meta
+from raft_over_libp2p.storage.snapshot_meta import encode_meta, parse_meta, with_checksum
 from raft_over_libp2p.types import Configuration, Index, Server, ServerID, Suffrage, Term
 from tests.storage.snapshots import GO_SNAPSHOTS, meta
 
@@ -140,6 +140,7 @@ def test_a_number_of_another_kind_is_refused(key: str, value: object) -> None:
     ("values", "why"),
     [
         ({"ID": 7}, "its ID is not text"),
+        ({"ID": "1-7-\ud800"}, "its ID is not text: it has half a surrogate pair"),
         ({"CRC": 7}, "its CRC is not text"),
         ({"CRC": "é"}, "its CRC is not base64"),
         ({"CRC": "AAA"}, "its CRC is not base64"),
@@ -159,3 +160,30 @@ def test_a_number_of_another_kind_is_refused(key: str, value: object) -> None:
 def test_a_value_of_another_kind_is_refused(values: dict[str, object], why: str) -> None:
     with pytest.raises(MalformedMessage, match=why):
         parse_meta(changed(**values))
+
+
+def test_every_flipped_bit_of_our_own_file_is_noticed_or_changes_nothing() -> None:
+    """Only the extra key's own name can be damaged unnoticed, and it says nothing else."""
+    data = with_checksum(encode_meta(INFO))
+    for place in range(len(data) - 1):  # the newline says nothing
+        for bit in range(8):
+            damaged = bytearray(data)
+            damaged[place] ^= 1 << bit
+            try:
+                found = parse_meta(bytes(damaged))
+            except (MalformedMessage, UnsupportedVersion):
+                continue
+            assert found == INFO
+
+
+def test_a_file_with_a_changed_number_does_not_match_its_checksum() -> None:
+    data = with_checksum(encode_meta(INFO))
+    with pytest.raises(MalformedMessage, match="does not match its checksum"):
+        parse_meta(data.replace(b'"ConfigurationIndex":1', b'"ConfigurationIndex":3'))
+
+
+def test_our_file_is_gos_but_for_one_key_that_go_ignores() -> None:
+    """hashicorp/raft ``file_snapshot.go`` readMeta: ``json.Decoder`` without DisallowUnknownFields."""
+    ours = json.loads(with_checksum(encode_meta(INFO)))
+    assert {*json.loads(encode_meta(INFO)), "MetaCRC"} == set(ours)
+    assert INFO == parse_meta(with_checksum(encode_meta(INFO)))

@@ -21,7 +21,7 @@ from raft_over_libp2p.errors import (
 from raft_over_libp2p.storage import snapshot_sink
 from raft_over_libp2p.storage.filesystem import RealFileSystem
 from raft_over_libp2p.storage.interface import SnapshotStore
-from raft_over_libp2p.storage.snapshot_meta import encode_meta, parse_meta
+from raft_over_libp2p.storage.snapshot_meta import encode_meta, parse_meta, with_checksum
 from raft_over_libp2p.storage.snapshot_store import FileSnapshotStore
 from raft_over_libp2p.testing.fake_filesystem import FakeFileSystem
 from raft_over_libp2p.types import Index
@@ -203,6 +203,7 @@ class TestGosSnapshots:
     def test_the_same_snapshot_written_here_has_the_same_names_and_bytes(
         self, disk: Disk, path: Path
     ) -> None:
+        """But for the one key behind the others, which Go ignores."""
         info = parse_meta((path / "meta.json").read_bytes())
         sink = open_store(disk).create(info.meta, int(path.name.rpartition("-")[2]))
         data = (path / "state.bin").read_bytes()
@@ -212,8 +213,9 @@ class TestGosSnapshots:
         assert [path.name] == names(disk)
         files = sorted(disk.fs.listdir(f"{disk.root}/snapshots/{path.name}"))
         assert files == sorted(each.name for each in path.iterdir())
-        for name in files:
-            assert (path / name).read_bytes() == get(disk, f"snapshots/{path.name}/{name}")
+        assert data == get(disk, f"snapshots/{path.name}/state.bin")
+        expected = with_checksum((path / "meta.json").read_bytes())
+        assert expected == get(disk, f"snapshots/{path.name}/meta.json")
 
     def test_gos_abandoned_tmp_is_ignored_and_removed(self, disk: Disk) -> None:
         put_go_folder(disk, FIXTURES / "raft" / "snapshot-dir")
@@ -246,9 +248,17 @@ class TestBadSnapshots:
         self.check_skipped(disk, good, "9-9-9", "it is not")
 
     def test_a_newer_version_is_skipped_and_told(self, disk: Disk, good: str) -> None:
-        data = get(disk, f"snapshots/{good}/meta.json").replace(b'"Version":1', b'"Version":2')
+        ours = get(disk, f"snapshots/{good}/meta.json").replace(b'"Version":1', b'"Version":2')
+        data = with_checksum(ours.rpartition(b',"MetaCRC"')[0])
         put(disk, "snapshots/9-9-9/meta.json", data)
         self.check_skipped(disk, good, "9-9-9", "version 2")
+
+    def test_when_all_are_of_a_newer_version_the_path_is_named(self, disk: Disk, good: str) -> None:
+        ours = get(disk, f"snapshots/{good}/meta.json").replace(b'"Version":1', b'"Version":2')
+        put(disk, f"snapshots/{good}/meta.json", with_checksum(ours.rpartition(b',"MetaCRC"')[0]))
+        why = f"{disk.root}/snapshots/{good}: it has version 2; this program knows up to 1"
+        with pytest.raises(CorruptSnapshot, match=why):
+            open_store(disk).newest_restorable()
 
     def test_a_copy_under_another_name_is_skipped_and_told(self, disk: Disk, good: str) -> None:
         put(disk, "snapshots/backup/meta.json", get(disk, f"snapshots/{good}/meta.json"))
@@ -258,7 +268,7 @@ class TestBadSnapshots:
     def test_an_index_with_a_flipped_bit_is_skipped_and_told(
         self, disk: Disk, good: str, bit: int
     ) -> None:
-        """meta.json has no checksum; the name says index and term too."""
+        """Go's meta.json has no checksum; the name says index and term too."""
         info = parse_meta(get(disk, f"snapshots/{good}/meta.json"))
         flipped = replace(info.meta, index=Index(info.meta.index ^ (1 << bit)))
         name = f"{info.meta.term}-{info.meta.index}-5000"
