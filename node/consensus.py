@@ -214,7 +214,7 @@ class Consensus:
         return self._open_oplog().raft.status()
 
     @property
-    def raft(self) -> Raft:
+    def raft(self) -> Raft[bytes, PinState]:
         """The running server: its observers, and what only it can do."""
         return self._open_oplog().raft
 
@@ -440,7 +440,7 @@ class Consensus:
         self._stop.set()
         await self._stopped.wait()
 
-    async def _leave(self, raft: Raft) -> None:
+    async def _leave(self, raft: Raft[bytes, PinState]) -> None:
         try:
             if raft.is_leader and len(raft.configuration().voters) > 1:
                 await raft.leadership_transfer(timeout_s=SHUTDOWN_STEP_S)

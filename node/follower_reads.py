@@ -14,6 +14,7 @@ import trio
 from keys.peer_id import PeerID
 from node.rpc.client import CallNotSent, CallOutcomeUnknown, RemoteError, RpcClient
 from node.rpc.wire import NIL, ErrorType, ServiceID, decode_index
+from pinstate.state import PinState
 from raft_over_libp2p.errors import NotLeader, ProposalRefused, RemoteProtocolError
 from raft_over_libp2p.raft import Raft
 
@@ -27,7 +28,9 @@ class ReadIndexUnsupported(NotLeader):
     """The leader is a Go peer, which offers no linearisable read to its followers."""
 
 
-async def read_up_to_date(raft: Raft, client: RpcClient | None, *, timeout_s: float) -> None:
+async def read_up_to_date(
+    raft: Raft[bytes, PinState], client: RpcClient | None, *, timeout_s: float
+) -> None:
     """Return when this peer's state holds every write acknowledged before the call.
 
     Raises:

@@ -16,6 +16,7 @@ from keys.peer_id import PeerID
 from node.rpc.client import CallNotSent, CallOutcomeUnknown, RemoteError, RpcClient
 from node.rpc.outcome import error_of
 from node.rpc.wire import ErrorType, ServiceID
+from pinstate.state import PinState
 from raft_over_libp2p.errors import NoLeader, NotLeader, OutcomeUnknown, ProposalRefused
 from raft_over_libp2p.raft import Raft
 from raft_over_libp2p.types import ServerID
@@ -62,7 +63,7 @@ class Forwarder:
 
     async def at_leader(
         self,
-        raft: Raft,
+        raft: Raft[bytes, PinState],
         here: Callable[[float], Awaitable[None]],
         remote: Sequence[RemoteCall],
         *,
@@ -93,7 +94,7 @@ class Forwarder:
         return None
 
     async def _wait_for_other_leader(
-        self, raft: Raft, asked: ServerID | None, deadline: float
+        self, raft: Raft[bytes, PinState], asked: ServerID | None, deadline: float
     ) -> None:
         await trio.sleep(self._retry_delay_s)
         with trio.move_on_at(min(deadline, trio.current_time() + self._election_s)):
@@ -102,7 +103,7 @@ class Forwarder:
 
     async def _try(
         self,
-        raft: Raft,
+        raft: Raft[bytes, PinState],
         here: Callable[[float], Awaitable[None]],
         remote: Sequence[RemoteCall],
         deadline: float,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pinstate.state import PinState
 from raft_over_libp2p.core.ready import ConfigurationChanged, Removed
 from raft_over_libp2p.raft import Raft
 
@@ -21,7 +22,7 @@ class Standing:
     def __init__(self) -> None:
         self.is_removed = False
 
-    async def follow(self, raft: Raft, told: Callable[[str], None]) -> None:
+    async def follow(self, raft: Raft[bytes, PinState], told: Callable[[str], None]) -> None:
         """Tell what an operator must know of a removal, until cancelled."""
         with raft.observe() as observations:
             async for observation in observations:

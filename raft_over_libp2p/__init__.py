@@ -1,6 +1,7 @@
 """Raft over libp2p, in the bytes of go-libp2p-raft: how peers agree on a log of operations.
 
-``OpLog`` applies agreed operations to a state of yours; ``Raft`` is the log alone. Both run
+``Raft`` has a cluster agree on operations of yours and applies them to a state machine of
+yours; ``OpLog`` is the same with the rules of go-libp2p-consensus, for IPFS Cluster. Both run
 over any py-libp2p host through ``Libp2pTransport``. Names are imported when first used: a
 program that only wants an error or a type does not pay for libp2p.
 """
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
         StorageError,
         UnauthorisedPeer,
     )
-    from raft_over_libp2p.oplog import OpCodec, OpLog, State
-    from raft_over_libp2p.raft import FSM, Raft, RaftStatus
+    from raft_over_libp2p.oplog import OpLog, State
+    from raft_over_libp2p.raft import FSM, OpCodec, Raft, RaftStatus, StateMachine
     from raft_over_libp2p.storage.data_folder import DataFolder
     from raft_over_libp2p.transport.libp2p_transport import Libp2pTransport
     from raft_over_libp2p.types import (
@@ -67,8 +68,8 @@ _HOMES = {
         "StorageError",
         "UnauthorisedPeer",
     ),
-    "oplog": ("OpCodec", "OpLog", "State"),
-    "raft": ("FSM", "Raft", "RaftStatus"),
+    "oplog": ("OpLog", "State"),
+    "raft": ("FSM", "OpCodec", "Raft", "RaftStatus", "StateMachine"),
     "storage.data_folder": ("DataFolder",),
     "transport.libp2p_transport": ("Libp2pTransport",),
     "types": (
@@ -115,6 +116,7 @@ __all__ = [
     "Server",
     "ServerID",
     "State",
+    "StateMachine",
     "StorageError",
     "Suffrage",
     "Term",

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Generic, Protocol, Self, TypeVar, cast
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.interfaces import Random
 from raft_over_libp2p.errors import InconsistentState, NoState
-from raft_over_libp2p.raft import Raft
+from raft_over_libp2p.raft import OpCodec, Raft
 from raft_over_libp2p.storage.data_folder import DataFolder
 from raft_over_libp2p.transport.interface import Transport
 from raft_over_libp2p.types import Index, LogEntry
@@ -56,21 +56,6 @@ class State(Protocol[_OpT_contra]):
 
         Raises:
             ValueError: they are no snapshot.
-
-        """
-        ...
-
-
-class OpCodec(Protocol[OpT]):
-    """How an operation stands in a log entry."""
-
-    def encode(self, op: OpT) -> bytes: ...
-
-    def decode(self, data: bytes) -> OpT:
-        """Return the operation in ``data``, decoded onto a fresh object.
-
-        Raises:
-            ValueError: ``data`` is no operation.
 
         """
         ...
@@ -138,12 +123,12 @@ class _OpFSM(Generic[StateT, OpT]):
             raise ValueError("an inconsistent state is not kept")
         return self.state.snapshot_chunks()
 
-    def prepare(self, chunks: Iterable[bytes]) -> StateT:
+    def restore(self, chunks: Iterable[bytes]) -> StateT:
         # The state only says of what kind the new one is: restoring replaces, never merges.
         return self._empty.restore(chunks)
 
-    def adopt(self, prepared: object) -> None:
-        self.state = cast("StateT", prepared)
+    def adopt(self, image: StateT) -> None:
+        self.state = image
         self.is_agreed = True
         self.inconsistent_since = None
 
@@ -165,14 +150,14 @@ class OpLog(Generic[StateT, OpT]):
         sync_inline: bool = False,
         applied: Callable[[Sequence[OpT]], None] = lambda _ops: None,
     ) -> AsyncIterator[OpLog[StateT, OpT]]:
-        """Run a Raft server whose entries are operations on ``state``; errors as ``Raft.open``.
+        """Run a Raft server whose entries are operations on ``state``; errors as ``Raft.open_fsm``.
 
         ``state`` is what the log's operations start from; it must be the same on every server.
         ``applied`` is told of the operations of each batch before they are applied, also of
         those replayed at a start; it must not block, and must not raise.
         """
         fsm: _OpFSM[StateT, OpT] = _OpFSM(state, codec, applied)
-        async with Raft.open(
+        async with Raft.open_fsm(
             folder=folder,
             transport=transport,
             fsm=fsm,
@@ -182,7 +167,9 @@ class OpLog(Generic[StateT, OpT]):
         ) as raft:
             yield cls(raft, fsm, codec)
 
-    def __init__(self, raft: Raft, fsm: _OpFSM[StateT, OpT], codec: OpCodec[OpT]) -> None:
+    def __init__(
+        self, raft: Raft[bytes, StateT], fsm: _OpFSM[StateT, OpT], codec: OpCodec[OpT]
+    ) -> None:
         self.raft = raft
         self._fsm = fsm
         self._codec = codec

@@ -1,6 +1,8 @@
 """Raft, running: the trio driver around the core, the log thread, and who waits for them."""
 
 from raft_over_libp2p.raft.fsm import FSM
-from raft_over_libp2p.raft.server import Raft, RaftStatus
+from raft_over_libp2p.raft.inspecting import RaftStatus
+from raft_over_libp2p.raft.server import Raft
+from raft_over_libp2p.raft.state_machine import OpCodec, StateMachine
 
-__all__ = ["FSM", "Raft", "RaftStatus"]
+__all__ = ["FSM", "OpCodec", "Raft", "RaftStatus", "StateMachine"]

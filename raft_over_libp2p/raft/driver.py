@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -73,7 +73,7 @@ class Driver:
         self,
         folder: DataFolder,
         transport: Transport,
-        fsm: FSM,
+        fsm: FSM[Any, Any],
         config: RaftConfig,
         rng: Random,
         *,
@@ -85,6 +85,7 @@ class Driver:
         self.reads = Reads()
         self.role = Role.FOLLOWER
         self.leader: ServerID | None = None
+        self.is_ended = False
         self.applied_index = Index(0)
         self.latest = Configuration()
         """The latest configuration; its predecessor until it is committed is ``_committed``."""
@@ -167,6 +168,7 @@ class Driver:
 
     def end(self, why: str) -> None:
         """Fail everybody who waits; nothing more is done after this."""
+        self.is_ended = True
         self.proposals.fail_all(why)
         self.reads.fail_all(why)
         self.snapshots.close()

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from raft_over_libp2p.types import LogEntry
 
 __all__ = ["FSM"]
 
+Image = TypeVar("Image")
+Result_co = TypeVar("Result_co", covariant=True)
 
-class FSM(Protocol):
-    """A deterministic state machine (hashicorp/raft ``BatchingFSM``).
+
+class FSM(Protocol[Result_co, Image]):
+    """A deterministic state machine that sees whole entries (hashicorp/raft ``BatchingFSM``).
+
+    ``StateMachine`` is the same over operations of your own, and the one to begin with. This
+    one sees each entry's index, term, time and extensions too.
 
     ``apply``, ``snapshot`` and ``adopt`` are called from the driver's turn: they must not
-    block, and should take well below 50 ms. ``prepare`` and the iterator that ``snapshot``
+    block, and should take well below 50 ms. ``restore`` and the iterator that ``snapshot``
     returns run in another thread, while entries go on being applied: they must not look at
     anything that ``apply`` changes. An immutable state has that for nothing.
     """
 
-    def apply(self, entries: Sequence[LogEntry]) -> Sequence[object]:
+    def apply(self, entries: Sequence[LogEntry]) -> Sequence[Result_co]:
         """Apply ``entries``, all of type COMMAND, and return one result for each.
 
         The result of an entry proposed here is handed to its proposer. Whatever this raises
@@ -37,7 +43,7 @@ class FSM(Protocol):
         """
         ...
 
-    def prepare(self, chunks: Iterable[bytes]) -> object:
+    def restore(self, chunks: Iterable[bytes]) -> Image:
         """Return a state made of a snapshot's ``chunks``, without taking it on yet.
 
         Raises:
@@ -46,6 +52,6 @@ class FSM(Protocol):
         """
         ...
 
-    def adopt(self, prepared: object) -> None:
-        """Let what ``prepare`` returned take the place of the whole state."""
+    def adopt(self, image: Image) -> None:
+        """Let what ``restore`` returned take the place of the whole state."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import trio
 
@@ -28,11 +29,11 @@ class Proposal:
         self.type = kind
         self.extensions = extensions
         self.size_bytes = sum(map(len, data)) + len(extensions) * len(data)
-        self.waiter: Waiter[list[object]] = Waiter()
+        self.waiter: Waiter[list[Any]] = Waiter()
         self.first = Index(0)
         """Index of its first entry; 0 until it was handed to the core."""
         self.term = Term(0)
-        self.results: list[object] = []
+        self.results: list[Any] = []
 
     @property
     def last(self) -> int:
@@ -58,7 +59,7 @@ class Proposals:
 
     async def propose(
         self, proposal: Proposal, wake: Callable[[], None], *, timeout_s: float
-    ) -> list[object]:
+    ) -> list[Any]:
         """Queue ``proposal``, ``wake`` the driver, and return the results; see ``Raft.apply``."""
         count, size = len(proposal.data), proposal.size_bytes
         if self._count + count > limits.MAX_PROPOSALS_QUEUED:
@@ -144,7 +145,7 @@ class Proposals:
                 self._in_log.append(proposal)
 
     def resolve(
-        self, batch: Sequence[LogEntry], results: Sequence[object], leader: ServerID | None
+        self, batch: Sequence[LogEntry], results: Sequence[Any], leader: ServerID | None
     ) -> None:
         """Give the proposers of the applied ``batch`` their ``results``, those of its commands."""
         if not self._in_log:

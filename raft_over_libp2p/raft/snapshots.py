@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -77,7 +77,7 @@ class Snapshots:
     def __init__(
         self,
         store: SnapshotStore,
-        fsm: FSM,
+        fsm: FSM[Any, Any],
         *,
         deliver: Callable[[Event], None],
         fail: Callable[[StorageError], None],
@@ -286,7 +286,7 @@ class Snapshots:
     def _prepare(self, info: SnapshotInfo) -> object:
         reader = self._store.open(info)
         try:
-            return self._fsm.prepare(_chunks(reader))
+            return self._fsm.restore(_chunks(reader))
         except ValueError as error:
             raise CorruptSnapshot(
                 f"snapshot {info.snapshot_id} does not decode: {error}"

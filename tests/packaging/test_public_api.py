@@ -47,6 +47,7 @@ PUBLIC = {
         "Server",
         "ServerID",
         "State",
+        "StateMachine",
         "StorageError",
         "Suffrage",
         "Term",

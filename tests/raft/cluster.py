@@ -26,7 +26,7 @@ class ListFSM:
     def __init__(self) -> None:
         self.applied: list[bytes] = []
 
-    def apply(self, entries: Sequence[LogEntry]) -> Sequence[object]:
+    def apply(self, entries: Sequence[LogEntry]) -> Sequence[int]:
         start = len(self.applied)
         self.applied.extend(entry.data for entry in entries)
         return list(range(start, len(self.applied)))
@@ -34,11 +34,11 @@ class ListFSM:
     def snapshot(self) -> Iterator[bytes]:
         return iter([json.dumps([data.hex() for data in self.applied]).encode()])
 
-    def prepare(self, chunks: Iterable[bytes]) -> object:
+    def restore(self, chunks: Iterable[bytes]) -> list[bytes]:
         return [bytes.fromhex(data) for data in json.loads(b"".join(chunks))]
 
-    def adopt(self, prepared: object) -> None:
-        self.applied = list(prepared)
+    def adopt(self, image: list[bytes]) -> None:
+        self.applied = image
 
 
 class Node:
@@ -50,19 +50,19 @@ class Node:
         self.fs = FakeFileSystem()
         self.fs.mkdir("/peer")
         self.fsm = ListFSM()
-        self.raft: Raft
+        self.raft: Raft[bytes, int]
 
     @asynccontextmanager
     async def open(
         self, network: MemoryNetwork, config: RaftConfig, *, sync_inline: bool = True
-    ) -> AsyncIterator[Raft]:
+    ) -> AsyncIterator[Raft[bytes, int]]:
         self.fsm = ListFSM()
         with DataFolder.open(
             "/peer/raft", self.server_id, fs=self.fs, segment_bytes=65536
         ) as folder:
             if folder.is_fresh and self.voters:
                 folder.bootstrap(Configuration.of_voters(*self.voters), GoConfigurationCodec())
-            async with Raft.open(
+            async with Raft.open_fsm(
                 folder=folder,
                 transport=network.transport(self.server_id),
                 fsm=self.fsm,

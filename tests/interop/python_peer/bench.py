@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -17,7 +17,7 @@ _APPLY_TIMEOUT_S: Final = 10.0
 
 
 async def bench(
-    raft: Raft, *, warm_up_s: float, seconds: float, payload_bytes: int, in_flight: int
+    raft: Raft[bytes, Any], *, warm_up_s: float, seconds: float, payload_bytes: int, in_flight: int
 ) -> dict[str, float]:
     """Run ``in_flight`` clients: each proposes, waits until applied here, and proposes again.
 

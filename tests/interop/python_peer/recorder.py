@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, cast
+from typing import Final
 
 from raft_over_libp2p.types import Index, LogEntry, Term
 
@@ -34,7 +34,7 @@ class Recorder:
     def snapshot(self) -> Iterator[bytes]:
         return _chunks(tuple(self.entries))
 
-    def prepare(self, chunks: Iterable[bytes]) -> object:
+    def restore(self, chunks: Iterable[bytes]) -> list[LogEntry]:
         data = b"".join(chunks)
         entries = []
         offset = 0
@@ -49,8 +49,8 @@ class Recorder:
             offset += length
         return entries
 
-    def adopt(self, prepared: object) -> None:
-        self.entries = cast("list[LogEntry]", prepared)
+    def adopt(self, image: list[LogEntry]) -> None:
+        self.entries = image
         self.count = len(self.entries)
         self.restored.append(self.entries[-1].index if self.entries else Index(0))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import trio
 from libp2p.peer.id import ID
@@ -41,7 +42,7 @@ __all__ = ["Server", "open_server"]
 class Server:
     swarm: PeerSwarm
     gate: Gate
-    raft: Raft
+    raft: Raft[bytes, Any]
     tap: Tap | None
     """Between server and transport, in mode ``raft``."""
     recorder: Recorder | None
@@ -89,7 +90,7 @@ async def _open_raft(options: Options, swarm: PeerSwarm, gate: Gate) -> AsyncIte
     with DataFolder.open(options.data_folder, transport.server_id) as folder:
         if options.bootstrap and folder.is_fresh:
             folder.bootstrap(options.first_configuration, GoConfigurationCodec())
-        async with Raft.open(
+        async with Raft.open_fsm(
             folder=folder, transport=tap, fsm=recorder, config=options.raft
         ) as raft:
             yield Server(swarm, gate, raft, tap, recorder, None)

@@ -1,0 +1,54 @@
+"""What an operator asks of a running server: to hand over, and to keep a snapshot."""
+
+from __future__ import annotations
+
+import trio
+
+from raft_over_libp2p.errors import OutcomeUnknown, ProposalRefused
+from raft_over_libp2p.raft.running import Running
+from raft_over_libp2p.raft.waiting import Waiter
+from raft_over_libp2p.types import Index, ServerID
+
+__all__ = ["Operating"]
+
+
+class Operating(Running):
+    """The part of ``Raft`` that operators use."""
+
+    async def leadership_transfer(
+        self, target: ServerID | None = None, *, timeout_s: float
+    ) -> ServerID:
+        """Hand leadership to ``target``, or the voter that is furthest; return who it is.
+
+        Raises:
+            NotLeader: this server does not lead.
+            ProposalRefused: leadership stays here; says why.
+            OutcomeUnknown: ``timeout_s`` ran out first.
+
+        """
+        self._check_open()
+        driver = self._driver
+        chosen = driver.core.transfer_leadership(target, trio.current_time())
+        waiter: Waiter[ServerID] = Waiter()
+        driver.transfer = waiter
+        driver.wake()
+        with trio.move_on_after(timeout_s):
+            return await waiter.wait()
+        raise OutcomeUnknown(f"handing over to {chosen} was not over within {timeout_s:g} s")
+
+    async def snapshot(self, *, timeout_s: float) -> Index:
+        """Have a snapshot taken now, and the log compacted behind it; return its index.
+
+        Raises:
+            ProposalRefused: nothing new to snapshot, or it could not be taken; says why.
+            OutcomeUnknown: it is still being written after ``timeout_s``.
+
+        """
+        self._check_open()
+        driver = self._driver
+        if not driver.core.snapshot_now(trio.current_time()):
+            raise ProposalRefused("nothing new to snapshot")
+        driver.wake()
+        with trio.move_on_after(timeout_s):
+            return await driver.snapshots.taken()
+        raise OutcomeUnknown(f"the snapshot was not written within {timeout_s:g} s")

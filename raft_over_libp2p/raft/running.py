@@ -1,0 +1,83 @@
+"""A driver with all it needs around it, and what every call of a running server stands on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from raft_over_libp2p.config import RaftConfig
+from raft_over_libp2p.core.interfaces import Random
+from raft_over_libp2p.errors import ProposalRefused
+from raft_over_libp2p.raft.driver import Driver
+from raft_over_libp2p.raft.fsm import FSM
+from raft_over_libp2p.raft.single_error import single_error
+from raft_over_libp2p.storage.data_folder import DataFolder
+from raft_over_libp2p.transport.interface import Transport
+from raft_over_libp2p.types import ServerID
+
+__all__ = ["Running", "running"]
+
+
+@asynccontextmanager
+async def running(
+    *,
+    folder: DataFolder,
+    transport: Transport,
+    fsm: FSM[Any, Any],
+    config: RaftConfig | None,
+    rng: Random | None,
+    sync_inline: bool,
+) -> AsyncIterator[Driver]:
+    """Run a driver, its transport and its log's thread until the block ends; see ``Raft.open``."""
+    driver = Driver(
+        folder,
+        transport,
+        fsm,
+        config or RaftConfig(),
+        rng or random.SystemRandom(),
+        sync_inline=sync_inline,
+    )
+    driver.log_writer.start()
+    try:
+        with single_error():
+            async with trio.open_nursery() as nursery:
+                driver.snapshots.run_in(nursery)
+                await nursery.start(transport.run, driver.deliver, driver.snapshots)
+                nursery.start_soon(driver.run)
+                try:
+                    yield driver
+                finally:
+                    driver.end("this server is shutting down")
+                    nursery.cancel_scope.cancel()
+    finally:
+        driver.log_writer.close()
+
+
+class Running:
+    """A driver that runs until the block that opened it ends; ``Raft`` is the whole of it."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    @property
+    def server_id(self) -> ServerID:
+        return self._driver.folder.server_id
+
+    async def changed(self) -> None:
+        """Return after the next change of leader, role, configuration or applied index.
+
+        Raises:
+            ProposalRefused: this server is shut down.
+
+        """
+        self._check_open()
+        await self._driver.changed()
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._driver.is_ended:
+            raise ProposalRefused("this server is shut down")
