@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from raft_over_libp2p.core.machine import Machine
+from tests.simulation.naive_spec import NaiveSpec
 from tests.simulation.profile import Profile
 from tests.simulation.violation import Violation
 from tests.simulation.world import World
 
-__all__ = ["STEPS", "Outcome", "Total", "replay_command", "run_seed", "run_seeds"]
+__all__ = ["JUDGED_SEEDS", "STEPS", "Outcome", "Total", "replay_command", "run_seed", "run_seeds"]
 
+JUDGED_SEEDS = 4
 STEPS = 4000
 """Events in a run, before the faults end and it has to recover."""
 
@@ -70,9 +72,17 @@ def run_seed(
     profile: Profile | None = None,
     machine_type: type[Machine] = Machine,
     story: Callable[[str], None] | None = None,
+    is_judged: bool | None = None,
 ) -> Outcome:
-    """Run one seed to its end or its first violation."""
-    world = World(seed, profile, machine_type=machine_type, story=story)
+    """Run one seed to its end or its first violation.
+
+    ``is_judged`` tells whether the naive specification judges each transition too, which takes
+    time; by default it does so on one seed in ``JUDGED_SEEDS``.
+    """
+    if is_judged is None:
+        is_judged = machine_type is Machine and seed % JUDGED_SEEDS == 0
+    tracer = NaiveSpec().judge if is_judged else None
+    world = World(seed, profile, machine_type=machine_type, story=story, tracer=tracer)
     violation = None
     try:
         world.run(steps)

@@ -7,10 +7,12 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from raft_over_libp2p.core.machine import Machine
 from raft_over_libp2p.core.ready import HardState
+from raft_over_libp2p.core.trace import TracedMachine, Tracer
 from raft_over_libp2p.types import (
     NO_TERM,
     Configuration,
@@ -53,14 +55,17 @@ class World:
         seed: int,
         profile: Profile | None = None,
         *,
-        machine_type: type[Machine] = Machine,
+        machine_type: Callable[..., Machine] = Machine,
         story: Callable[[str], None] | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
-        """Build the world of ``seed``; ``story`` is told each event, if given."""
+        """Build the world of ``seed``; ``story`` and ``tracer`` are told each event, if given."""
         self.seed = seed
         self.dice = random.Random(seed)
         self.profile = profile if profile is not None else Profile.draw(self.dice)
-        self.machine_type = machine_type
+        self.machine_type = (
+            machine_type if tracer is None else partial(TracedMachine, tracer=tracer)
+        )
         self.story = story
         self.now = 0.0
         self.steps = 0
