@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from raft_over_libp2p.config import RaftConfig
+    from raft_over_libp2p.config import RaftConfig, ReloadableConfig
     from raft_over_libp2p.errors import (
         CorruptLog,
         CorruptSnapshot,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "config": ("RaftConfig",),
+    "config": ("RaftConfig", "ReloadableConfig"),
     "errors": (
         "CorruptLog",
         "CorruptSnapshot",
@@ -112,6 +112,7 @@ __all__ = [
     "RaftConfig",
     "RaftError",
     "RaftStatus",
+    "ReloadableConfig",
     "RemoteProtocolError",
     "Server",
     "ServerID",

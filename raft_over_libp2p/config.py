@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 from raft_over_libp2p import limits
 from raft_over_libp2p.errors import LocalProtocolError
 
-__all__ = ["RaftConfig"]
+__all__ = ["RaftConfig", "ReloadableConfig"]
 
 _MIN_TIMEOUT_S = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadableConfig:
+    """What may change while a server runs (hashicorp/raft ``ReloadableConfig``)."""
+
+    heartbeat_timeout_s: float
+    election_timeout_s: float
+    trailing_logs: int
+    snapshot_interval_s: float
+    snapshot_threshold: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +53,8 @@ class RaftConfig:
     pre_vote_disabled: bool = False
     """Skip the pre-vote round; pre-vote requests are answered in any case."""
     shutdown_on_remove: bool = False
-    """Stop when removed from the cluster; IPFS Cluster decides that itself."""
+    """Shut down once removed from the cluster, when the observation ``Removed`` is told.
+    IPFS Cluster decides that itself."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -68,6 +80,22 @@ class RaftConfig:
         )
         self._check(self.trailing_logs >= 0, "trailing_logs must not be negative")
         self._check(self.snapshot_threshold >= 1, "snapshot_threshold must be at least 1")
+
+    @property
+    def reloadable(self) -> ReloadableConfig:
+        """The part of this that ``Raft.reload_config`` takes."""
+        return ReloadableConfig(
+            **{field.name: getattr(self, field.name) for field in fields(ReloadableConfig)}
+        )
+
+    def reloaded(self, reloadable: ReloadableConfig) -> RaftConfig:
+        """Return this with ``reloadable`` in it.
+
+        Raises:
+            LocalProtocolError: it does not fit the rest; the message names the field.
+
+        """
+        return replace(self, **asdict(reloadable))
 
     @staticmethod
     def _check(holds: bool, message: str) -> None:  # noqa: FBT001

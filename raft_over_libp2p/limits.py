@@ -93,7 +93,7 @@ MAX_PENDING_READS: Final = 8192
 MAX_APPLY_BATCH_ENTRIES: Final = 1024
 """Entries applied in one turn of the driver: keeps a turn far below 50 ms."""
 MAX_OBSERVATIONS_QUEUED: Final = 256
-"""Per observer; the oldest are dropped, Raft never waits for one."""
+"""Per observer; what comes on top is dropped and counted, Raft never waits for one."""
 MAX_SNAPSHOTS_SPOOLED: Final = 2
 """Snapshots being received at once: a new leader's beside one that its forerunner left."""
 MAX_STALE_TAIL_ENTRIES: Final = 64 * KIB

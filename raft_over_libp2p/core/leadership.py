@@ -268,6 +268,12 @@ class Leadership:
         times.extend([min(peer.retry_at, peer.commit_at) for peer in self.peers.values()])
         return min(times)
 
+    def reload_config(self) -> None:
+        """Speak to the followers at once: their timers may be shorter now."""
+        self.heartbeat_at = self.server.now
+        for peer in self.peers.values():
+            peer.back_off_cap_s = self.server.config.heartbeat_timeout_s
+
     def rearm(self) -> None:
         """Give voters one more lease to be heard, and speak to them at once."""
         self.quorum_at = self.server.now + self.server.config.leader_lease_timeout_s

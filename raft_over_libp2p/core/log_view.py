@@ -83,6 +83,11 @@ class LogView:
         """Index the newest snapshot stands at; 0 without one."""
         return self._snapshot_index
 
+    @property
+    def snapshot_term(self) -> Term:
+        """Term of the entry the newest snapshot stands at; 0 without one."""
+        return self._snapshot_term
+
     def term(self, index: Index) -> Term | None:
         """Return the term at ``index``, 0 at index 0, None where it is not known (any more)."""
         if index >= self._recent_from:

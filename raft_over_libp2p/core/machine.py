@@ -360,6 +360,11 @@ class Machine:
         self._server.now = now
         return self._server.snapshotting.want(self._server)
 
+    def reload_config(self, config: RaftConfig, now: float) -> None:
+        """Go by ``config`` from now on (hashicorp/raft ``ReloadConfig``); timers only get shorter."""
+        self._server.now = now
+        self._server.reload_config(config)
+
     # -- outputs
 
     def take_ready(self) -> Ready:
@@ -415,6 +420,7 @@ class Machine:
             last_index=server.log.last_index,
             last_log_term=server.log.last_term,
             snapshot_index=server.log.snapshot_index,
+            snapshot_term=server.log.snapshot_term,
             configuration=latest.configuration,
             configuration_index=latest.index,
             configuration_committed=server.membership.is_latest_committed,

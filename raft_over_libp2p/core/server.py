@@ -290,6 +290,18 @@ class Server:
         """Wait a whole follower's timeout from now."""
         self.election_at = self.now + self.random_timeout(self.config.heartbeat_timeout_s)
 
+    def reload_config(self, config: RaftConfig) -> None:
+        """Go by ``config`` from now on; a timer that it would not set so late is set again."""
+        self.config = config
+        is_follower = self.role is Role.FOLLOWER
+        wait_s = config.heartbeat_timeout_s if is_follower else config.election_timeout_s
+        self.election_at = min(self.election_at, self.now + self.random_timeout(wait_s))
+        snapshotting = self.snapshotting
+        check_at = self.now + self.random_timeout(config.snapshot_interval_s)
+        snapshotting.check_at = min(snapshotting.check_at, check_at)
+        if self.leadership is not None:
+            self.leadership.reload_config()
+
     # -- log
 
     def truncate(self, first_removed: Index) -> None:

@@ -55,6 +55,7 @@ class CoreStatus:
     last_index: Index
     last_log_term: Term
     snapshot_index: Index
+    snapshot_term: Term
     configuration: Configuration
     configuration_index: Index
     configuration_committed: bool

@@ -27,6 +27,7 @@ from raft_over_libp2p.core.ready import (
     LeaderChanged,
     Observation,
     Ready,
+    Removed,
     Reply,
     Role,
     RoleChanged,
@@ -36,6 +37,7 @@ from raft_over_libp2p.core.ready import (
 from raft_over_libp2p.errors import DiskFull, ProposalRefused, StorageError
 from raft_over_libp2p.raft.fsm import FSM
 from raft_over_libp2p.raft.log_writer import InlineLogWriter, LogThread, LogWriter
+from raft_over_libp2p.raft.observers import Observed, Observer, peer_changes
 from raft_over_libp2p.raft.proposals import Proposals
 from raft_over_libp2p.raft.reads import Reads
 from raft_over_libp2p.raft.snapshots import Snapshots
@@ -51,6 +53,7 @@ from raft_over_libp2p.types import (
     LogEntry,
     LogType,
     ServerID,
+    Term,
 )
 from raft_over_libp2p.wire.configuration import GoConfigurationCodec
 from raft_over_libp2p.wire.log_entry import encode_entry
@@ -85,14 +88,20 @@ class Driver:
         self.reads = Reads()
         self.role = Role.FOLLOWER
         self.leader: ServerID | None = None
-        self.is_ended = False
+        self.ended = trio.Event()
+        self.stopped = trio.Event()
+        """Set when nothing runs for this driver any more: by who runs it."""
+        self.end_reason = ""
+        """Why nothing more is done; empty while running."""
         self.applied_index = Index(0)
         self.latest = Configuration()
         """The latest configuration; its predecessor until it is committed is ``_committed``."""
-        self.observers: list[trio.MemorySendChannel[Observation]] = []
+        self.role_changed = RoleChanged(Role.FOLLOWER, Term(0))
+        self.leader_changed = LeaderChanged(None, Term(0))
+        self.observers: list[Observer] = []
         self._committed = Configuration()
         self._fsm = fsm
-        self._config = config
+        self.config = config
         self._rng = rng
         self._token = trio.lowlevel.current_trio_token()
         self._is_inline = sync_inline
@@ -130,14 +139,17 @@ class Driver:
     def _new_core(self, initial: InitialState, now: float) -> Machine:
         core = Machine(
             server_id=self.folder.server_id,
-            config=self._config,
+            config=self.config,
             log=self.folder.log,
             initial=initial,
             rng=self._rng,
             codec=_CODEC,
             now=now,
         )
-        self.latest = self._committed = core.status(now).configuration
+        status = core.status(now)
+        self.latest = self._committed = status.configuration
+        self.role_changed = RoleChanged(Role.FOLLOWER, status.term)
+        self.leader_changed = LeaderChanged(None, status.term)
         self._tell_members()
         return core
 
@@ -167,24 +179,40 @@ class Driver:
         await self._changed.wait()
 
     def end(self, why: str) -> None:
-        """Fail everybody who waits; nothing more is done after this."""
-        self.is_ended = True
+        """Fail everybody who waits, and stop; only the first ``why`` counts."""
+        if self.end_reason:
+            return
+        self.end_reason = why
+        self.ended.set()
         self.proposals.fail_all(why)
         self.reads.fail_all(why)
         self.snapshots.close()
         if self.transfer is not None:
             self.transfer.set_error(ProposalRefused(f"leadership was not handed over: {why}"))
         self._changed.set()
+        for observer in self.observers:
+            observer.end()
+
+    def reload_config(self, config: RaftConfig) -> None:
+        """Go by ``config`` from now on."""
+        self.config = config
+        self.core.reload_config(config, trio.current_time())
+        self.wake()
+
+    @property
+    def fsm_pending(self) -> int:
+        """How many committed entries wait to be applied."""
+        return len(self._to_apply)
 
     async def run(self) -> None:
-        """Make turns until cancelled.
+        """Make turns until ended or cancelled.
 
         Raises:
             StorageError: a write failed in a way that leaves nothing to trust.
 
         """
         self._task = trio.lowlevel.current_task()
-        while True:
+        while not self.end_reason:
             if self._has_work or self._to_apply:
                 await trio.lowlevel.checkpoint()
             else:
@@ -293,24 +321,33 @@ class Driver:
                     "leadership was lost while it was being agreed on", after=agreed
                 )
             self.role = observation.role
+            self.role_changed = observation
         elif isinstance(observation, LeaderChanged):
             self.leader = observation.leader
+            self.leader_changed = observation
         elif isinstance(observation, ConfigurationChanged):
+            changes = peer_changes(self.latest, observation.configuration)
             self.latest = observation.configuration
             if observation.committed:
                 self._committed = observation.configuration
             self._tell_members()
+            for change in changes:
+                self._tell_observers(change)
         elif isinstance(observation, TransferEnded) and self.transfer is not None:
             waiter, self.transfer = self.transfer, None
             if observation.error:
                 waiter.set_error(ProposalRefused(f"leadership stays here: {observation.error}"))
             else:
                 waiter.set_value(observation.target)
+        self._tell_observers(observation)
+        if isinstance(observation, Removed) and self.config.shutdown_on_remove:
+            self.end(f"it was removed from the cluster by entry {observation.index}")
+
+    def _tell_observers(self, observation: Observed) -> None:
+        if self.end_reason:
+            return  # their iterations have ended
         for observer in self.observers:
-            try:
-                observer.send_nowait(observation)
-            except (trio.WouldBlock, trio.BrokenResourceError):
-                continue
+            observer.tell(observation)
 
     def _tell_members(self) -> None:
         self.transport.set_members({*self.latest.ids, *self._committed.ids})

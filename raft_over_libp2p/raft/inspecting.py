@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import trio
 
+from raft_over_libp2p.core.membership import PlacedConfiguration
 from raft_over_libp2p.core.ready import Role
 from raft_over_libp2p.core.status import CoreStatus
 from raft_over_libp2p.errors import NoLeader
 from raft_over_libp2p.raft.running import Running
+from raft_over_libp2p.raft.stats import stats_of
 from raft_over_libp2p.transport.interface import Link
-from raft_over_libp2p.types import Configuration, Index, ServerID
+from raft_over_libp2p.types import Configuration, Index, ServerID, Term
 
 __all__ = ["Inspecting", "RaftStatus"]
 
@@ -33,6 +35,22 @@ class Inspecting(Running):
         """Return who leads, as far as this server knows."""
         return self._driver.leader
 
+    def leader_with_id(self) -> tuple[str, ServerID] | None:
+        """Return the leader's address and ID, None when unknown (``LeaderWithID``).
+
+        The address is what the configuration says; on this network it is the ID, too.
+        """
+        leader = self._driver.leader
+        if leader is None:
+            return None
+        servers = self._driver.latest.servers
+        return next((s.address for s in servers if s.id == leader), leader), leader
+
+    @property
+    def state(self) -> Role:
+        """The role of this server (``State``)."""
+        return self._driver.role
+
     @property
     def is_leader(self) -> bool:
         return self._driver.role is Role.LEADER
@@ -42,6 +60,37 @@ class Inspecting(Running):
         """Index of the newest entry the state machine holds."""
         return self._driver.applied_index
 
+    @property
+    def commit_index(self) -> Index:
+        """Index of the newest entry known to be agreed on (``CommitIndex``)."""
+        return self._core_status().commit_index
+
+    @property
+    def last_index(self) -> Index:
+        """Index of the newest entry in the log, agreed on or not (``LastIndex``)."""
+        return self._core_status().last_index
+
+    @property
+    def current_term(self) -> Term:
+        """The newest term this server knows of (``CurrentTerm``)."""
+        return self._core_status().term
+
+    def last_contact(self) -> float | None:
+        """Return the seconds since a leader was heard; None: never since it started.
+
+        On the leader it is 0 (hashicorp/raft ``LastContact``, which gives the time itself).
+        """
+        return 0.0 if self.is_leader else self._core_status().last_leader_contact_s
+
+    def get_configuration(self) -> PlacedConfiguration:
+        """Return the latest configuration and the index of its entry (``GetConfiguration``).
+
+        It may not be agreed on yet: ``status().core.configuration_committed`` tells. The
+        index is what the calls that change members take as ``prev_index``.
+        """
+        core = self._core_status()
+        return PlacedConfiguration(core.configuration_index, core.configuration)
+
     def configuration(self) -> Configuration:
         """Return the latest configuration, which may not be committed yet."""
         return self._driver.latest
@@ -50,10 +99,17 @@ class Inspecting(Running):
         """Return a picture of this server and of how it reaches its peers."""
         driver = self._driver
         return RaftStatus(
-            core=driver.core.status(trio.current_time()),
+            core=self._core_status(),
             links=driver.transport.links(),
             is_disk_full=driver.is_disk_full,
         )
+
+    def stats(self) -> dict[str, str]:
+        """Return hashicorp/raft's ``Stats``: its keys, and its values as text."""
+        return stats_of(self._core_status(), fsm_pending=self._driver.fsm_pending)
+
+    def _core_status(self) -> CoreStatus:
+        return self._driver.core.status(trio.current_time())
 
     def no_leader(self, message: str) -> NoLeader:
         """Return a ``NoLeader`` that says which voters are not reached, and why."""

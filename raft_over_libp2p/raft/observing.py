@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import trio
 
-from raft_over_libp2p import limits
-from raft_over_libp2p.core.ready import Observation
+from raft_over_libp2p.core.ready import LeaderChanged, RoleChanged
 from raft_over_libp2p.raft.inspecting import Inspecting
+from raft_over_libp2p.raft.observers import Observed, Observer
 from raft_over_libp2p.types import ServerID
 
 __all__ = ["Observing"]
+
+T = TypeVar("T")
 
 
 class Observing(Inspecting):
@@ -32,17 +35,44 @@ class Observing(Inspecting):
         raise self.no_leader(f"no leader was elected within {timeout_s:g} s")
 
     @contextmanager
-    def observe(self) -> Iterator[trio.MemoryReceiveChannel[Observation]]:
-        """Give a channel of what the core observes (hashicorp/raft ``Observer``).
+    def observe(
+        self, is_wanted: Callable[[Observed], bool] = lambda _observation: True
+    ) -> Iterator[Observer]:
+        """Give an iterator over what happens from now on (``RegisterObserver``).
 
-        Raft never waits for an observer: beyond ``MAX_OBSERVATIONS_QUEUED`` new ones are lost
-        to it until it reads.
+        ``is_wanted`` is the filter: it is asked in the driver's turn, and must neither block
+        nor raise. Raft never waits for an observer: see ``Observer``.
         """
-        send, receive = trio.open_memory_channel[Observation](limits.MAX_OBSERVATIONS_QUEUED)
-        self._driver.observers.append(send)
+        observer = Observer(is_wanted)
+        observers = self._driver.observers
+        observers.append(observer)
         try:
-            with receive:
-                yield receive
+            yield observer
         finally:
-            self._driver.observers.remove(send)
-            send.close()
+            observers.remove(observer)
+            observer.end()
+
+    def leader_changes(self) -> AsyncGenerator[LeaderChanged, None]:
+        """Yield who leads now, and then each change, the newest one when several came meanwhile.
+
+        What an observer may lose, this cannot: the last one yielded is how it is. It ends
+        when the server shuts down.
+        """
+        return self._newest(lambda: self._driver.leader_changed)
+
+    def state_changes(self) -> AsyncGenerator[RoleChanged, None]:
+        """Yield this server's role and term now, and then each change, as :meth:`leader_changes`.
+
+        A reign that ended and another that began meanwhile show in the term
+        (hashicorp/raft ``LeaderCh``, which tells only of leadership, without its term).
+        """
+        return self._newest(lambda: self._driver.role_changed)
+
+    async def _newest(self, current: Callable[[], T]) -> AsyncGenerator[T, None]:
+        seen: T | None = None
+        while not self._driver.end_reason:
+            if (value := current()) != seen:
+                seen = value
+                yield value
+            else:
+                await self._driver.changed()

@@ -1,9 +1,10 @@
-"""What an operator asks of a running server: to hand over, and to keep a snapshot."""
+"""What an operator asks of a running server: to hand over, to keep a snapshot, to go by other times."""
 
 from __future__ import annotations
 
 import trio
 
+from raft_over_libp2p.config import ReloadableConfig
 from raft_over_libp2p.errors import OutcomeUnknown, ProposalRefused
 from raft_over_libp2p.raft.running import Running
 from raft_over_libp2p.raft.waiting import Waiter
@@ -35,6 +36,27 @@ class Operating(Running):
         with trio.move_on_after(timeout_s):
             return await waiter.wait()
         raise OutcomeUnknown(f"handing over to {chosen} was not over within {timeout_s:g} s")
+
+    def reloadable_config(self) -> ReloadableConfig:
+        """Return what :meth:`reload_config` would change (``ReloadableConfig``)."""
+        return self._driver.config.reloadable
+
+    def reload_config(self, reloadable: ReloadableConfig) -> None:
+        """Go by ``reloadable`` from now on, all of it or none (``ReloadConfig``).
+
+        A timer that runs longer than the new times allow is set again; a leader speaks to
+        its followers at once. ``trailing_logs`` counts from the next snapshot on. Timeouts
+        belong to a cluster, not to a server: bring all servers to the new ones without
+        delay. A transport's own times (``TransportTiming``) stay.
+
+        Raises:
+            LocalProtocolError: nothing changed: it is out of range, or does not fit what
+                cannot be reloaded; the message names the field.
+            ProposalRefused: this server is shut down.
+
+        """
+        self._check_open()
+        self._driver.reload_config(self._driver.config.reloaded(reloadable))
 
     async def snapshot(self, *, timeout_s: float) -> Index:
         """Have a snapshot taken now, and the log compacted behind it; return its index.

@@ -41,20 +41,29 @@ async def running(
         rng or random.SystemRandom(),
         sync_inline=sync_inline,
     )
+    with single_error():
+        async with trio.open_nursery() as nursery:
+            await nursery.start(_serve, driver)
+            try:
+                yield driver
+            finally:
+                driver.end("its block was left")
+
+
+async def _serve(driver: Driver, *, task_status: trio.TaskStatus[None]) -> None:
+    """Run ``driver`` until it is ended, and then stop all that runs for it."""
     driver.log_writer.start()
     try:
-        with single_error():
-            async with trio.open_nursery() as nursery:
-                driver.snapshots.run_in(nursery)
-                await nursery.start(transport.run, driver.deliver, driver.snapshots)
-                nursery.start_soon(driver.run)
-                try:
-                    yield driver
-                finally:
-                    driver.end("this server is shutting down")
-                    nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            driver.snapshots.run_in(nursery)
+            await nursery.start(driver.transport.run, driver.deliver, driver.snapshots)
+            nursery.start_soon(driver.run)
+            task_status.started()
+            await driver.ended.wait()
+            nursery.cancel_scope.cancel()
     finally:
         driver.log_writer.close()
+        driver.stopped.set()
 
 
 class Running:
@@ -78,6 +87,15 @@ class Running:
         await self._driver.changed()
         self._check_open()
 
+    async def shutdown(self) -> None:
+        """Stop this server, and return when nothing of it runs any more (``Shutdown``).
+
+        What waits is told its outcome; later calls are refused. Leaving the block that
+        opened it does this too.
+        """
+        self._driver.end("shutdown was called")
+        await self._driver.stopped.wait()
+
     def _check_open(self) -> None:
-        if self._driver.is_ended:
-            raise ProposalRefused("this server is shut down")
+        if why := self._driver.end_reason:
+            raise ProposalRefused(f"this server is shut down: {why}")

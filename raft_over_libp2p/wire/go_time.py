@@ -15,7 +15,7 @@ from typing import Final
 from raft_over_libp2p.errors import LocalProtocolError
 from raft_over_libp2p.types import ZERO_GO_TIME
 
-__all__ = ["canonical_time", "go_time", "unix_ns"]
+__all__ = ["canonical_time", "go_duration", "go_time", "unix_ns"]
 
 _FORM: Final = Struct(">BQih")
 _SECONDS_TO_1970: Final = 62_135_596_800
@@ -70,6 +70,27 @@ def canonical_time(received: bytes | None) -> bytes:
         return received
     carry, nanoseconds = divmod(nanoseconds, _NS)
     return _FORM.pack(1, _go_seconds(seconds + carry), nanoseconds, _UTC)
+
+
+def go_duration(nanoseconds: int) -> str:
+    """Return a time that is not negative as Go's ``Duration.String`` gives it: ``1m2.5s``."""
+    if nanoseconds == 0:
+        return "0s"
+    for unit, size in (("ns", 1), ("µs", 1000), ("ms", 1_000_000)):
+        if nanoseconds < 1000 * size:
+            return _decimal(nanoseconds, size) + unit
+    minutes, rest = divmod(nanoseconds, 60 * _NS)
+    hours, minutes = divmod(minutes, 60)
+    text = _decimal(rest, _NS) + "s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
+
+
+def _decimal(value: int, size: int) -> str:
+    whole, part = divmod(value, size)
+    digits = str(part).zfill(len(str(size)) - 1).rstrip("0") if part else ""
+    return f"{whole}.{digits}" if digits else str(whole)
 
 
 def _go_seconds(unix_seconds: int) -> int:

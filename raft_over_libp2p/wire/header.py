@@ -12,6 +12,8 @@ from raft_over_libp2p.wire.configuration import text_of
 from raft_over_libp2p.wire.schema import Values
 
 __all__ = [
+    "NEWEST_SNAPSHOT_VERSION",
+    "OLDEST_PROTOCOL_VERSION",
     "PROTOCOL_VERSION",
     "RPCHeader",
     "RPCType",
@@ -22,8 +24,9 @@ __all__ = [
 
 PROTOCOL_VERSION: Final = 3
 """What we write: server IDs of their own, configurations in the log (hashicorp/raft since 0.2)."""
-_OLDEST_UNDERSTOOD: Final = PROTOCOL_VERSION - 1
-_NEWEST_SNAPSHOT_VERSION: Final = 1
+OLDEST_PROTOCOL_VERSION: Final = PROTOCOL_VERSION - 1
+"""What is answered: such a peer writes configurations as we do, with its address for an ID."""
+NEWEST_SNAPSHOT_VERSION: Final = 1
 
 
 class RPCType(IntEnum):
@@ -74,7 +77,7 @@ def check_protocol_version(header: RPCHeader, request: Request) -> None:
     """
     version = header.protocol_version
     is_heartbeat = isinstance(request, AppendEntriesRequest) and request.is_heartbeat
-    if version < _OLDEST_UNDERSTOOD or (version > PROTOCOL_VERSION and not is_heartbeat):
+    if version < OLDEST_PROTOCOL_VERSION or (version > PROTOCOL_VERSION and not is_heartbeat):
         raise UnsupportedVersion("operation not supported with current protocol version")
 
 
@@ -87,5 +90,5 @@ def check_snapshot_version(request: InstallSnapshotRequest) -> None:
         UnsupportedVersion: the request must not be acted on.
 
     """
-    if not 0 <= request.snapshot_version <= _NEWEST_SNAPSHOT_VERSION:
+    if not 0 <= request.snapshot_version <= NEWEST_SNAPSHOT_VERSION:
         raise UnsupportedVersion(f"unsupported snapshot version {request.snapshot_version}")

@@ -132,6 +132,7 @@ class FakeConsensus:
                 last_index=applied,
                 last_log_term=Term(3),
                 snapshot_index=Index(0),
+                snapshot_term=Term(0),
                 configuration=Configuration(
                     tuple(
                         Server(s, s, self.suffrages.get(s, Suffrage.VOTER))

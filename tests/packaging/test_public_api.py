@@ -43,6 +43,7 @@ PUBLIC = {
         "RaftConfig",
         "RaftError",
         "RaftStatus",
+        "ReloadableConfig",
         "RemoteProtocolError",
         "Server",
         "ServerID",
