@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint format types imports simulate interop fuzz bench bench-changes lock clean
+.PHONY: run test check lint format types imports simulate crash-images interop fuzz bench bench-changes lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/raft-node demo $(ARGS)
@@ -34,6 +34,11 @@ imports: $(VENV)/.dev
 SEEDS ?= 200
 simulate: $(VENV)/.dev
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+# The data folder crashed at every moment of random workloads, in every way a disk may leave it.
+IMAGES ?= 100000
+crash-images: $(VENV)/.dev
+	@$(BIN)/python -m tests.storage --images $(IMAGES) $(ARGS)
 
 # Clusters of Go and Python peers; the last line counts the cases. Needs go.
 interop: $(VENV)/.dev

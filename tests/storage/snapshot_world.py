@@ -25,7 +25,7 @@ from tests.storage.snapshots import meta
 
 SEGMENT_BYTES = 1024
 ALL = 1 << 30
-MOST_IMAGES = 2_000
+MOST_IMAGES = 20_000
 MEMBERS = Configuration.of_voters(ServerID("me"))
 TERM = 5
 

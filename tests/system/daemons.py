@@ -79,7 +79,8 @@ class Daemon:
         while not status or not holds(status):
             assert time.monotonic() < deadline, (status, self.said())
             time.sleep(0.05)
-            with suppress(httpx.ConnectError):
+            assert self.process is None or self.process.poll() is None, self.said()
+            with suppress(httpx.TransportError):  # it listens a moment before it answers
                 status = self.status()
         return status
 
