@@ -14,7 +14,7 @@ from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.interfaces import Random
 from raft_over_libp2p.errors import InconsistentState, NoState
 from raft_over_libp2p.raft import OpCodec, Raft
-from raft_over_libp2p.storage.data_folder import DataFolder
+from raft_over_libp2p.storage.interface import Stores
 from raft_over_libp2p.transport.interface import Transport
 from raft_over_libp2p.types import Index, LogEntry
 
@@ -141,7 +141,7 @@ class OpLog(Generic[StateT, OpT]):
     async def open(
         cls,
         *,
-        folder: DataFolder,
+        folder: Stores,
         transport: Transport,
         state: StateT,
         codec: OpCodec[OpT],

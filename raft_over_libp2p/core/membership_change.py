@@ -10,7 +10,7 @@ from raft_over_libp2p import limits
 from raft_over_libp2p.errors import ProposalRefused
 from raft_over_libp2p.types import Configuration, Server, ServerID, Suffrage
 
-__all__ = ["ChangeKind", "MembershipChange", "next_configuration"]
+__all__ = ["ChangeKind", "MembershipChange", "check_configuration", "next_configuration"]
 
 
 class ChangeKind(Enum):
@@ -63,7 +63,7 @@ def next_configuration(current: Configuration, change: MembershipChange) -> Conf
             suffrage = _ADDED_AS[change.kind]
             servers.append(Server(change.server_id, change.address, suffrage))
     configuration = Configuration(tuple(servers))
-    _check(configuration)
+    check_configuration(configuration)
     return configuration
 
 
@@ -77,14 +77,23 @@ def _changed(server: Server, change: MembershipChange) -> Server:
     return replace(server, address=change.address, suffrage=suffrage)
 
 
-def _check(configuration: Configuration) -> None:
-    """Refuse what hashicorp's ``checkConfiguration`` refuses, and too many members."""
+def check_configuration(configuration: Configuration) -> None:
+    """Refuse what hashicorp's ``checkConfiguration`` refuses, and too many members.
+
+    Raises:
+        ProposalRefused: with hashicorp's text.
+
+    """
+    ids: set[str] = set()
     addresses: set[str] = set()
     for server in configuration.servers:
         if not server.id:
             raise ProposalRefused(f"empty ID in configuration: {_text(configuration)}")
         if not server.address:
             raise ProposalRefused(f"empty address in configuration: {_server_text(server)}")
+        if server.id in ids:
+            raise ProposalRefused(f"found duplicate ID in configuration: {server.id}")
+        ids.add(server.id)
         if server.address in addresses:
             raise ProposalRefused(f"found duplicate address in configuration: {server.address}")
         addresses.add(server.address)

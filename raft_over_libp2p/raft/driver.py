@@ -42,7 +42,7 @@ from raft_over_libp2p.raft.proposals import Proposals
 from raft_over_libp2p.raft.reads import Reads
 from raft_over_libp2p.raft.snapshots import Snapshots
 from raft_over_libp2p.raft.waiting import Waiter
-from raft_over_libp2p.storage.data_folder import DataFolder
+from raft_over_libp2p.storage.interface import Stores
 from raft_over_libp2p.storage.recovery import load_initial_state
 from raft_over_libp2p.transport.interface import Transport
 from raft_over_libp2p.types import (
@@ -74,7 +74,7 @@ class Driver:
 
     def __init__(
         self,
-        folder: DataFolder,
+        folder: Stores,
         transport: Transport,
         fsm: FSM[Any, Any],
         config: RaftConfig,

@@ -15,7 +15,7 @@ from raft_over_libp2p.errors import ProposalRefused
 from raft_over_libp2p.raft.driver import Driver
 from raft_over_libp2p.raft.fsm import FSM
 from raft_over_libp2p.raft.single_error import single_error
-from raft_over_libp2p.storage.data_folder import DataFolder
+from raft_over_libp2p.storage.interface import Stores
 from raft_over_libp2p.transport.interface import Transport
 from raft_over_libp2p.types import ServerID
 
@@ -25,7 +25,7 @@ __all__ = ["Running", "running"]
 @asynccontextmanager
 async def running(
     *,
-    folder: DataFolder,
+    folder: Stores,
     transport: Transport,
     fsm: FSM[Any, Any],
     config: RaftConfig | None,

@@ -17,7 +17,7 @@ from raft_over_libp2p.raft.operating import Operating
 from raft_over_libp2p.raft.proposals import Proposal
 from raft_over_libp2p.raft.running import running
 from raft_over_libp2p.raft.state_machine import BytesCodec, DecodingFSM, OpCodec, StateMachine
-from raft_over_libp2p.storage.data_folder import DataFolder
+from raft_over_libp2p.storage.interface import Stores
 from raft_over_libp2p.transport.interface import Transport
 from raft_over_libp2p.types import Index, LogType
 
@@ -43,7 +43,7 @@ class Raft(ChangingMembers, Observing, Operating, Generic[Op, Result]):
     async def open(
         cls,
         *,
-        folder: DataFolder,
+        folder: Stores,
         transport: Transport,
         state_machine: StateMachine[Op, Result, Any],
         codec: OpCodec[Op],
@@ -84,7 +84,7 @@ class Raft(ChangingMembers, Observing, Operating, Generic[Op, Result]):
     @asynccontextmanager
     async def open_fsm(
         *,
-        folder: DataFolder,
+        folder: Stores,
         transport: Transport,
         fsm: FSM[Result, Any],
         config: RaftConfig | None = None,

@@ -25,15 +25,18 @@ from typing import Final, Self
 
 from raft_over_libp2p import limits
 from raft_over_libp2p.core.interfaces import ConfigurationCodec
-from raft_over_libp2p.core.ready import HardState
 from raft_over_libp2p.errors import CorruptLog, StorageError
+from raft_over_libp2p.storage.bootstrap import (
+    bootstrap_cluster,
+    finish_bootstrap,
+    has_existing_state,
+)
 from raft_over_libp2p.storage.filesystem import FileSystem, RealFileSystem
 from raft_over_libp2p.storage.log_store import SegmentedLog
 from raft_over_libp2p.storage.segment import FOLDER_ID_BYTES
 from raft_over_libp2p.storage.snapshot_store import SNAPSHOTS_RETAINED, FileSnapshotStore
 from raft_over_libp2p.storage.vote_store import VoteStore
-from raft_over_libp2p.types import Configuration, Index, LogEntry, LogType, ServerID, Term
-from raft_over_libp2p.wire.log_entry import encode_entry
+from raft_over_libp2p.types import Configuration, ServerID
 
 __all__ = ["FORMAT_VERSION", "DataFolder"]
 
@@ -41,7 +44,6 @@ FORMAT_VERSION: Final = 1
 _MAX_FORMAT_BYTES: Final = 4 * limits.KIB
 _MADE_BEFORE_FORMAT: Final = frozenset({"LOCK", "FORMAT.tmp", "vote", "vote.tmp", "log"})
 _OTHERS_BITS: Final = 0o077
-_BOOTSTRAP_TERM: Final = Term(1)
 
 
 class DataFolder:
@@ -127,43 +129,18 @@ class DataFolder:
                     f"the log ends with batch {log.last_batch}, and batch "
                     f"{stable.durable_batch} was durable",
                 )
-            _finish_bootstrap(log, stable)
+            finish_bootstrap(log, stable)
             snapshots = FileSnapshotStore(fs, path, retain=snapshots_retained)
             return cls(path, server_id, log, stable, snapshots, held.pop_all())
 
     @property
     def is_fresh(self) -> bool:
         """Whether this server never took part in any cluster: no entry, term, vote or snapshot."""
-        return (
-            self.log.last_batch == 0
-            and self.stable.load() == HardState(Term(0))
-            and self.snapshots.newest() is None
-            and not self.snapshots.skipped
-        )
+        return not has_existing_state(self)
 
     def bootstrap(self, configuration: Configuration, codec: ConfigurationCodec) -> None:
-        """Make ``configuration`` the first entry: index 1, term 1 (hashicorp/raft BootstrapCluster).
-
-        Give every first member the same configuration, in the same order. Durable on return.
-        The entry is written before the term: a crash between leaves just that entry, and
-        :meth:`open` then sets the term.
-
-        Raises:
-            StorageError: the folder is not fresh; nothing was changed.
-            DiskFull: nothing was changed.
-
-        """
-        if not self.is_fresh:
-            raise StorageError(
-                f"{self.path} was used before (term {self.stable.load().term}, last entry "
-                f"{self.log.last_index()}); a cluster is bootstrapped only from fresh folders"
-            )
-        entry = LogEntry(
-            Index(1), _BOOTSTRAP_TERM, LogType.CONFIGURATION, codec.encode(configuration)
-        )
-        encode_entry(entry)
-        self.log.write(None, (entry,))
-        _finish_bootstrap(self.log, self.stable)
+        """Make ``configuration`` the first entry; see ``storage.bootstrap.bootstrap_cluster``."""
+        bootstrap_cluster(self, configuration, codec)
 
     def close(self) -> None:
         """Close the stores and let go of the locks; idempotent."""
@@ -179,14 +156,6 @@ class DataFolder:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _finish_bootstrap(log: SegmentedLog, stable: VoteStore) -> None:
-    # At term 0 nothing was ever said to anybody, so only bootstrap() can have written this.
-    if stable.load() == HardState(Term(0)) and log.first_index() == log.last_index() == 1:
-        (entry,) = log.entries(Index(1), Index(1), 0)
-        if entry.type is LogType.CONFIGURATION and entry.term == _BOOTSTRAP_TERM:
-            stable.save(HardState(_BOOTSTRAP_TERM))
 
 
 def _check_directory(fs: FileSystem, path: str) -> None:

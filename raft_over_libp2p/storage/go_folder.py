@@ -24,8 +24,8 @@ from raft_over_libp2p.errors import CorruptLog, CorruptSnapshot, StorageError
 from raft_over_libp2p.storage.filesystem import FileSystem
 from raft_over_libp2p.storage.go_store import GoStore, GoVote
 from raft_over_libp2p.storage.interface import SkippedSnapshot, SnapshotInfo
+from raft_over_libp2p.storage.snapshot_reader import FileSnapshotReader
 from raft_over_libp2p.storage.snapshot_store import (
-    FileSnapshotReader,
     list_snapshots,
     open_snapshot,
 )

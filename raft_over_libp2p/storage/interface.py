@@ -1,5 +1,9 @@
 """What the driver asks of the disk: synchronous calls, each store from one thread of its own.
 
+There is a form in files (``data_folder``) and one in memory (``memory``). An embedder may bring
+others: :class:`Stores` is what ``Raft.open`` takes, and ``raft_over_libp2p.testing.store_contract``
+checks what is promised here.
+
 The log and the vote belong to the log thread. Snapshots belong to another, so that neither the
 log's fsyncs nor the event loop wait for one: the snapshot store shares no state with the log.
 """
@@ -12,7 +16,7 @@ from typing import Protocol
 
 from raft_over_libp2p.core.interfaces import LogReader, SnapshotMeta
 from raft_over_libp2p.core.ready import HardState
-from raft_over_libp2p.types import Index, LogEntry
+from raft_over_libp2p.types import Index, LogEntry, ServerID
 
 __all__ = [
     "LogStore",
@@ -22,6 +26,7 @@ __all__ = [
     "SnapshotSink",
     "SnapshotStore",
     "StableStore",
+    "Stores",
 ]
 
 
@@ -72,6 +77,10 @@ class LogStore(LogReader, Protocol):
         """Return the kept entries of type CONFIGURATION, oldest first."""
         ...
 
+    def place(self, index: Index) -> tuple[str, int]:
+        """Return where a kept entry stands, as path and offset: for messages."""
+        ...
+
     def close(self) -> None:
         """Release the files; idempotent."""
         ...
@@ -79,6 +88,11 @@ class LogStore(LogReader, Protocol):
 
 class StableStore(Protocol):
     """Term and vote (hashicorp/raft's ``StableStore``, reduced to what Raft needs)."""
+
+    @property
+    def path(self) -> str:
+        """Where it is: for messages."""
+        ...
 
     def load(self) -> HardState:
         """Return what was last saved; term 0 without a vote on a fresh folder."""
@@ -88,6 +102,7 @@ class StableStore(Protocol):
         """Make ``state`` durable, both halves at once.
 
         Raises:
+            LocalProtocolError: its term is lower than the one saved; nothing was changed.
             DiskFull: the older state is intact. (Slots are preallocated: not expected.)
             DurabilityLost: stop this server.
 
@@ -136,6 +151,18 @@ class SnapshotSink(Protocol):
             DiskFull: the snapshot is gone, as by ``cancel``; nothing else was changed.
             StorageError: it would be larger than ``MAX_SNAPSHOT_BYTES``; it is gone, too.
             DurabilityLost: stop this server.
+
+        """
+        ...
+
+    def read_back(self) -> SnapshotReader:
+        """Open what was written so far for reading, after checking it against what was handed in.
+
+        The reader goes on when the snapshot is finished or cancelled meanwhile.
+
+        Raises:
+            CorruptSnapshot: what is read back is not what was written; the snapshot is still
+                to be finished or cancelled.
 
         """
         ...
@@ -209,6 +236,19 @@ class SnapshotStore(Protocol):
         """Return the first of ``list``."""
         ...
 
+    def newest_restorable(self) -> SnapshotInfo | None:
+        """Return the newest snapshot whose bytes match its checksum; None when there is none at all.
+
+        On return it is durable, whoever wrote it. ``skipped`` then tells of all newer ones
+        that were passed over.
+
+        Raises:
+            CorruptSnapshot: there are snapshots, and not one can be used; it names them all.
+            DurabilityLost: stop this server.
+
+        """
+        ...
+
     def open(self, info: SnapshotInfo) -> SnapshotReader:
         """Read the whole snapshot once to verify it, then open it for reading.
 
@@ -230,3 +270,25 @@ class SnapshotStore(Protocol):
 
         """
         ...
+
+
+class Stores(Protocol):
+    """All that one server keeps; open, and nobody else's while it is.
+
+    ``path`` names the place in messages.
+    """
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def server_id(self) -> ServerID: ...
+
+    @property
+    def log(self) -> LogStore: ...
+
+    @property
+    def stable(self) -> StableStore: ...
+
+    @property
+    def snapshots(self) -> SnapshotStore: ...

@@ -26,14 +26,14 @@ from __future__ import annotations
 from raft_over_libp2p.core.interfaces import ConfigurationCodec, InitialState, SnapshotMeta
 from raft_over_libp2p.core.ready import HardState
 from raft_over_libp2p.errors import CorruptLog, MalformedMessage, StorageError
-from raft_over_libp2p.storage.data_folder import DataFolder
-from raft_over_libp2p.storage.log_store import SegmentedLog
+from raft_over_libp2p.storage.bootstrap import finish_bootstrap
+from raft_over_libp2p.storage.interface import LogStore, Stores
 from raft_over_libp2p.types import NO_INDEX, Index, LogEntry
 
 __all__ = ["load_initial_state"]
 
 
-def load_initial_state(folder: DataFolder, codec: ConfigurationCodec) -> InitialState:
+def load_initial_state(folder: Stores, codec: ConfigurationCodec) -> InitialState:
     """Return the core's start from what the disk holds, after making it fit together.
 
     The newest restorable snapshot counts as applied: the caller restores the state from it
@@ -55,6 +55,7 @@ def load_initial_state(folder: DataFolder, codec: ConfigurationCodec) -> Initial
 
     """
     log = folder.log
+    finish_bootstrap(log, folder.stable)
     state = folder.stable.load()
     first, last = log.first_index(), log.last_index()
     if last >= first and log.term(last) > state.term:
@@ -85,7 +86,7 @@ def load_initial_state(folder: DataFolder, codec: ConfigurationCodec) -> Initial
     )
 
 
-def _gap(folder: DataFolder, snapshot: SnapshotMeta | None) -> StorageError:
+def _gap(folder: Stores, snapshot: SnapshotMeta | None) -> StorageError:
     first = folder.log.first_index()
     held = (
         f"the newest usable snapshot ends at {snapshot.index}, so what is between is missing"
@@ -100,7 +101,7 @@ def _gap(folder: DataFolder, snapshot: SnapshotMeta | None) -> StorageError:
     )
 
 
-def _follows(log: SegmentedLog, snapshot: SnapshotMeta) -> bool:
+def _follows(log: LogStore, snapshot: SnapshotMeta) -> bool:
     """Tell whether the log continues the snapshot. It begins at ``snapshot.index + 1`` at the latest."""
     first, last = log.first_index(), log.last_index()
     if last < first:
@@ -112,7 +113,7 @@ def _follows(log: SegmentedLog, snapshot: SnapshotMeta) -> bool:
 
 
 def _configurations(
-    log: SegmentedLog, codec: ConfigurationCodec, covered: Index
+    log: LogStore, codec: ConfigurationCodec, covered: Index
 ) -> tuple[LogEntry, ...]:
     """Return the log's configurations behind the snapshot."""
     found = tuple([entry for entry in log.configuration_entries() if entry.index > covered])

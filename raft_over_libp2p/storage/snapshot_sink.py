@@ -21,16 +21,16 @@ from fastcrc import crc64
 from raft_over_libp2p import limits
 from raft_over_libp2p.core.interfaces import SnapshotMeta
 from raft_over_libp2p.errors import CorruptSnapshot, DiskFull, LocalProtocolError, StorageError
-from raft_over_libp2p.storage.filesystem import File, FileSystem
+from raft_over_libp2p.storage.filesystem import FileSystem
 from raft_over_libp2p.storage.interface import SnapshotInfo
 from raft_over_libp2p.storage.snapshot_meta import encode_meta, with_checksum
+from raft_over_libp2p.storage.snapshot_reader import FileSnapshotReader, check_content
 
 __all__ = [
     "META_NAME",
     "STATE_NAME",
     "TMP_SUFFIX",
     "FileSnapshotSink",
-    "check_content",
     "remove_files",
 ]
 
@@ -38,7 +38,6 @@ META_NAME: Final = "meta.json"
 STATE_NAME: Final = "state.bin"
 TMP_SUFFIX: Final = ".tmp"
 _CHECKSUM_BYTES: Final = 8
-_CHECK_CHUNK_BYTES: Final = limits.MIB
 
 
 class FileSnapshotSink:
@@ -90,14 +89,20 @@ class FileSnapshotSink:
         self._crc = crc64.xz(chunk, self._crc)
         self._size += len(chunk)
 
+    def read_back(self) -> FileSnapshotReader:
+        self._check_open()
+        info = self._info()
+        file = self._fs.open_file(f"{self._path}/{STATE_NAME}")
+        try:
+            check_content(file, info)
+        except BaseException:
+            file.close()
+            raise
+        return FileSnapshotReader(info, file)
+
     def finish(self) -> SnapshotInfo:
         self._check_open()
-        info = SnapshotInfo(
-            snapshot_id=self._id,
-            meta=self._meta,
-            size_bytes=self._size,
-            checksum=self._crc.to_bytes(_CHECKSUM_BYTES, "big"),
-        )
+        info = self._info()
         self._file.fdatasync()
         try:
             check_content(self._file, info)
@@ -120,6 +125,14 @@ class FileSnapshotSink:
         self._file.close()
         remove_files(self._fs, self._path)
 
+    def _info(self) -> SnapshotInfo:
+        return SnapshotInfo(
+            snapshot_id=self._id,
+            meta=self._meta,
+            size_bytes=self._size,
+            checksum=self._crc.to_bytes(_CHECKSUM_BYTES, "big"),
+        )
+
     def _write_meta(self, info: SnapshotInfo) -> None:
         file = self._fs.open_file(f"{self._path}/{META_NAME}", create=True)
         try:
@@ -131,25 +144,6 @@ class FileSnapshotSink:
     def _check_open(self) -> None:
         if self._is_over:
             raise LocalProtocolError(f"snapshot {self._id} is finished or gone")
-
-
-def check_content(file: File, info: SnapshotInfo) -> None:
-    """Compare a snapshot's bytes with its description.
-
-    Raises:
-        CorruptSnapshot: wrong size or checksum.
-
-    """
-    size = file.size()
-    if size != info.size_bytes:
-        raise CorruptSnapshot(f"{file.path} has {size} bytes and should have {info.size_bytes}")
-    crc = 0
-    for offset in range(0, size, _CHECK_CHUNK_BYTES):
-        crc = crc64.xz(file.pread(_CHECK_CHUNK_BYTES, offset), crc)
-    if crc.to_bytes(_CHECKSUM_BYTES, "big") != info.checksum:
-        raise CorruptSnapshot(
-            f"{file.path} has the CRC-64 {crc:016x} and should have {info.checksum.hex() or 'one'}"
-        )
 
 
 def remove_files(fs: FileSystem, path: str) -> None:

@@ -35,21 +35,20 @@ from raft_over_libp2p.errors import (
     RemoteProtocolError,
     StorageError,
 )
-from raft_over_libp2p.storage.filesystem import File, FileSystem
+from raft_over_libp2p.storage.filesystem import FileSystem
 from raft_over_libp2p.storage.interface import SkippedSnapshot, SnapshotInfo
 from raft_over_libp2p.storage.snapshot_meta import MAX_META_BYTES, parse_meta
+from raft_over_libp2p.storage.snapshot_reader import FileSnapshotReader, check_content
 from raft_over_libp2p.storage.snapshot_sink import (
     META_NAME,
     STATE_NAME,
     TMP_SUFFIX,
     FileSnapshotSink,
-    check_content,
     remove_files,
 )
 
 __all__ = [
     "SNAPSHOTS_RETAINED",
-    "FileSnapshotReader",
     "FileSnapshotStore",
     "list_snapshots",
     "open_snapshot",
@@ -163,33 +162,6 @@ class FileSnapshotStore:
 
     def _path(self, info: SnapshotInfo) -> str:
         return f"{self.path}/{info.snapshot_id}"
-
-
-class FileSnapshotReader:
-    """The ``SnapshotReader`` of a file."""
-
-    def __init__(self, info: SnapshotInfo, file: File) -> None:
-        self.info = info
-        self._file = file
-        self._position = 0
-
-    @property
-    def size_bytes(self) -> int:
-        return self.info.size_bytes
-
-    def read(self, max_bytes: int) -> bytes:
-        wanted = min(max_bytes, self.info.size_bytes - self._position)
-        data = self._file.pread(wanted, self._position)
-        if len(data) < wanted:
-            raise CorruptSnapshot(
-                f"{self._file.path} ends after {self._position + len(data)} bytes; it had "
-                f"{self.info.size_bytes} when it was opened"
-            )
-        self._position += len(data)
-        return data
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def _age(info: SnapshotInfo) -> tuple[int, int, str]:
