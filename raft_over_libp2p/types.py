@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Final, NewType
 
 __all__ = [
+    "CONFIGURATION_TYPES",
     "NO_INDEX",
     "NO_TERM",
     "ZERO_GO_TIME",
@@ -52,6 +53,15 @@ class LogType(IntEnum):
     REMOVE_PEER_DEPRECATED = 3
     BARRIER = 4
     CONFIGURATION = 5
+
+
+CONFIGURATION_TYPES: Final = (
+    LogType.CONFIGURATION,
+    LogType.ADD_PEER_DEPRECATED,
+    LogType.REMOVE_PEER_DEPRECATED,
+)
+"""Entries that hold a configuration. The old two list its voters' addresses, whatever they are
+called: protocol 0 and 1 wrote them, and they are read, never written."""
 
 
 class LogEntry:

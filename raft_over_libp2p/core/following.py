@@ -14,7 +14,16 @@ from raft_over_libp2p.core.messages import (
 from raft_over_libp2p.core.ready import Role
 from raft_over_libp2p.core.server import Server
 from raft_over_libp2p.errors import RaftError
-from raft_over_libp2p.types import NO_INDEX, CallID, Index, LogEntry, LogType, ServerID, Term
+from raft_over_libp2p.types import (
+    CONFIGURATION_TYPES,
+    NO_INDEX,
+    CallID,
+    Index,
+    LogEntry,
+    LogType,
+    ServerID,
+    Term,
+)
 
 __all__ = ["answer_append_entries", "answer_timeout_now", "dispute", "follow"]
 
@@ -191,7 +200,7 @@ def _append(server: Server, call: CallID, peer: ServerID, new: tuple[LogEntry, .
         placed = [
             server.placed_configuration(entry)
             for entry in new
-            if entry.type is LogType.CONFIGURATION
+            if entry.type is not LogType.COMMAND and entry.type in CONFIGURATION_TYPES
         ]
     except RaftError as error:
         server.reply(call, ErrorResponse(error=f"a configuration entry does not decode: {error}"))

@@ -76,7 +76,7 @@ class ConfigurationCodec(Protocol):
 class InitialState:
     """What a core starts from: all of it read from the disk.
 
-    ``configuration_entries`` are the log's entries of type CONFIGURATION after the
+    ``configuration_entries`` are the log's entries of ``CONFIGURATION_TYPES`` after the
     snapshot, oldest first. ``first_call`` and ``first_batch`` continue the numbering of an
     earlier core in this process, so that a late answer never matches a new call.
     ``campaign_after_write`` holds the new core back from campaigning until some write

@@ -78,6 +78,7 @@ from raft_over_libp2p.errors import (
     ProposalRefused,
 )
 from raft_over_libp2p.types import (
+    CONFIGURATION_TYPES,
     NO_INDEX,
     ZERO_GO_TIME,
     BatchID,
@@ -286,7 +287,7 @@ class Machine:
         leadership = self._leading(now)
         if self._server.transfer is not None:
             raise ProposalRefused("leadership transfer in progress")
-        if not data or type is LogType.CONFIGURATION:
+        if not data or type in CONFIGURATION_TYPES:
             raise LocalProtocolError("propose at least one entry, and none of type CONFIGURATION")
         largest = max(map(len, data)) + len(extensions)
         if largest > limits.MAX_ENTRY_DATA_BYTES:

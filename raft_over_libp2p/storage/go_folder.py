@@ -30,12 +30,12 @@ from raft_over_libp2p.storage.snapshot_store import (
     open_snapshot,
 )
 from raft_over_libp2p.types import (
+    CONFIGURATION_TYPES,
     NO_INDEX,
     NO_TERM,
     Configuration,
     Index,
     LogEntry,
-    LogType,
     Term,
 )
 from raft_over_libp2p.wire.configuration import decode_configuration
@@ -44,7 +44,6 @@ __all__ = ["GO_STORE_NAME", "GoFolder", "GoState"]
 
 GO_STORE_NAME: Final = "raft.db"
 _SNAPSHOT_NAME: Final = re.compile(r"([0-9]{1,20})-([0-9]{1,20})-([0-9]{1,20})")
-_PROTOCOL_0: Final = frozenset({LogType.ADD_PEER_DEPRECATED, LogType.REMOVE_PEER_DEPRECATED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,15 +200,9 @@ class _Run:
                 0,
                 f"entry {entry.index} has term {entry.term}, and the one before it {self.last_term}",
             )
-        if entry.type in _PROTOCOL_0:
-            raise StorageError(
-                f"{self._path}: entry {entry.index} changes the members in the form of Raft "
-                "protocol 0, which is not supported. Nothing was changed. Let the Go peer run "
-                "until a snapshot covers that entry."
-            )
         self.last, self.last_term = entry.index, entry.term
         self.entry_bytes += len(entry.encoded or b"")
-        if entry.type is LogType.CONFIGURATION:
+        if entry.type in CONFIGURATION_TYPES:
             self.configuration = decode_configuration(entry.data)
             self.configuration_index = entry.index
 

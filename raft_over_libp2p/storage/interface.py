@@ -74,7 +74,7 @@ class LogStore(LogReader, Protocol):
         ...
 
     def configuration_entries(self) -> tuple[LogEntry, ...]:
-        """Return the kept entries of type CONFIGURATION, oldest first."""
+        """Return the kept entries that hold a configuration (``CONFIGURATION_TYPES``), oldest first."""
         ...
 
     def place(self, index: Index) -> tuple[str, int]:

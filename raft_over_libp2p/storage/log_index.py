@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
-from raft_over_libp2p.types import Index, LogType, Term
+from raft_over_libp2p.types import CONFIGURATION_TYPES, Index, LogType, Term
 
 __all__ = ["LogIndex"]
 
@@ -37,7 +37,7 @@ class LogIndex:
 
     @property
     def configurations(self) -> tuple[Index, ...]:
-        """Indexes of the entries of type CONFIGURATION, ascending."""
+        """Indexes of the entries that hold a configuration, ascending."""
         return tuple(Index(index) for index in self._configurations)
 
     def has(self, index: int) -> bool:
@@ -108,4 +108,5 @@ class LogIndex:
     @staticmethod
     def is_configuration(entry_type: int) -> bool:
         """Tell whether entries of this type are listed in ``configurations``."""
-        return entry_type == LogType.CONFIGURATION
+        # Nearly all are commands, and this is asked of each.
+        return entry_type != LogType.COMMAND and entry_type in CONFIGURATION_TYPES

@@ -45,12 +45,12 @@ from raft_over_libp2p.core.ready import (
 )
 from raft_over_libp2p.core.status import CoreStatus, PeerProgress
 from raft_over_libp2p.types import (
+    CONFIGURATION_TYPES,
     BatchID,
     CallID,
     Configuration,
     Index,
     LogEntry,
-    LogType,
     ServerID,
     Term,
 )
@@ -173,7 +173,7 @@ class Solo:
                 hard_state=self.hard_state,
                 snapshot=self.snapshot,
                 configuration_entries=tuple(
-                    e for e in self.disk.kept if e.type is LogType.CONFIGURATION
+                    e for e in self.disk.kept if e.type in CONFIGURATION_TYPES
                 ),
                 campaign_after_write=held_back,
                 first_call=first_call,

@@ -23,6 +23,7 @@ from raft_over_libp2p.storage.snapshot_meta import encode_meta, parse_meta
 from raft_over_libp2p.storage.snapshot_store import FileSnapshotStore
 from raft_over_libp2p.testing.fake_filesystem import FakeFileSystem
 from raft_over_libp2p.types import Configuration, Index, LogEntry, LogType, Server, Suffrage, Term
+from raft_over_libp2p.wire.configuration import encode_peers
 from tests.storage.entries import entries, entry
 from tests.storage.go_stores import (
     GO_STORES,
@@ -207,13 +208,14 @@ class TestLog:
         with pytest.raises(StorageError, match=r"entry 1 cannot be taken over.*until a snapshot"):
             state_of(fs)
 
-    def test_membership_changes_of_protocol_0_are_refused(self, fs: FakeFileSystem) -> None:
-        old = members_entry(2, kind=LogType.ADD_PEER_DEPRECATED)
+    @pytest.mark.parametrize("kind", [LogType.ADD_PEER_DEPRECATED, LogType.REMOVE_PEER_DEPRECATED])
+    def test_membership_changes_of_protocol_0_are_taken_over(
+        self, fs: FakeFileSystem, kind: LogType
+    ) -> None:
+        old = entry(2, 1, encode_peers(MEMBERS), kind)
         make_store(fs, f"{GO}/raft.db", [LOG[0], old], term=3)
-        with pytest.raises(
-            StorageError, match=r"entry 2 changes the members in the form of Raft pro"
-        ):
-            state_of(fs)
+
+        assert (MEMBERS, 2) == (state_of(fs).configuration, state_of(fs).configuration_index)
 
     def test_the_latest_configuration_counts(self, fs: FakeFileSystem) -> None:
         later = Configuration((*MEMBERS.servers, Server(ME, ME, Suffrage.STAGING)))

@@ -132,6 +132,16 @@ class TestLogStoreContract:
         log.close()
         assert (made[0], made[3]) == open_log(disk).configuration_entries()
 
+    @pytest.mark.parametrize("kind", [LogType.ADD_PEER_DEPRECATED, LogType.REMOVE_PEER_DEPRECATED])
+    def test_lists_of_peers_are_configurations_too(
+        self, disk: Disk, log: SegmentedLog, kind: LogType
+    ) -> None:
+        made = [entry(1, 1), entry(2, 1, b"\x91\xa1x", kind)]
+        log.write(None, made)
+        assert (made[1],) == log.configuration_entries()
+        log.close()
+        assert (made[1],) == open_log(disk).configuration_entries()
+
     def test_everything_is_there_after_reopening(self, disk: Disk, log: SegmentedLog) -> None:
         log.write(None, entries(1, 60, size=100))
         log.write(Index(31), entries(31, 40, term=2))

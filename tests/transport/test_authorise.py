@@ -101,6 +101,12 @@ def test_a_version_we_do_not_speak_is_refused(version: int) -> None:
         authorise(US, RPCHeader(version, US, US), vote(US))
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_peers_of_protocol_versions_2_and_3_are_answered(version: int) -> None:
+    """Both write configurations into the log, with IDs; those of 2 are the address, as all are here."""
+    assert authorise(US, RPCHeader(version, US, US), vote(US)) == vote(US)
+
+
 def test_a_heartbeat_may_have_a_newer_version() -> None:
     """Go's heartbeat path does not look at it."""
     beat = AppendEntriesRequest(term=Term(1), leader=US)
