@@ -13,6 +13,7 @@ __all__ = [
     "MAX_FRAME_RECEIVED_BYTES",
     "MAX_FRAME_SENT_BYTES",
     "MAX_FRAME_TOKENS",
+    "MAX_FRUITLESS_SNAPSHOT_STREAMS",
     "MAX_INBOUND_SNAPSHOTS",
     "MAX_INBOUND_STREAMS",
     "MAX_INBOUND_STREAMS_PER_MEMBER",
@@ -31,12 +32,15 @@ __all__ = [
     "MAX_SMALL_FRAME_BYTES",
     "MAX_SNAPSHOTS_SPOOLED",
     "MAX_SNAPSHOT_BYTES",
+    "MAX_SNAPSHOT_BYTES_KEPT",
     "MAX_SNAPSHOT_HEADER_BYTES",
     "MAX_STALE_TAIL_ENTRIES",
     "MAX_UNCOMMITTED_BYTES",
     "MAX_WRITER_QUEUE_BYTES",
     "SEGMENT_BYTES",
     "SNAPSHOT_CHUNK_BYTES",
+    "SNAPSHOT_KEPT_S",
+    "SNAPSHOT_REOPEN_S",
     "STRANGER_IDLE_S",
 ]
 
@@ -95,7 +99,15 @@ MAX_APPLY_BATCH_ENTRIES: Final = 1024
 MAX_OBSERVATIONS_QUEUED: Final = 256
 """Per observer; what comes on top is dropped and counted, Raft never waits for one."""
 MAX_SNAPSHOTS_SPOOLED: Final = 2
-"""Snapshots being received at once: a new leader's beside one that its forerunner left."""
+"""Snapshots being received or kept half received: a new leader's beside its forerunner's."""
+MAX_SNAPSHOT_BYTES_KEPT: Final = 1024 * MIB
+"""Of snapshots that broke off, on the disk until they are resumed: the largest there is."""
+SNAPSHOT_KEPT_S: Final = 600.0
+"""How long such a part waits: a leader takes a new snapshot within minutes of writes."""
+MAX_FRUITLESS_SNAPSHOT_STREAMS: Final = 5
+"""Broken one after the other without the peer getting further: then the call has failed."""
+SNAPSHOT_REOPEN_S: Final = 30.0
+"""For a new stream after a broken one: as long as a restart takes. The log waits meanwhile."""
 MAX_STALE_TAIL_ENTRIES: Final = 64 * KIB
 """No-ops a leader appends to outgrow a peer's stale log: what a Go leader that is cut off takes
 in until its lease ends (0.5 s at 65 000 entries a second) is less."""

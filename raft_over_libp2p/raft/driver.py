@@ -405,6 +405,7 @@ class Driver:
         self._generation += 1
         self.log_writer.next_generation()
         self._to_apply.clear()
+        self.snapshots.drop_partial()
         self._next_disk_probe = now + _DISK_PROBE_INTERVAL_S
         durable = load_initial_state(self.folder, _CODEC)
         if durable.snapshot is not None and durable.snapshot.index > self.applied_index:

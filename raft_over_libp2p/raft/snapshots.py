@@ -27,6 +27,13 @@ from raft_over_libp2p.core.messages import InstallSnapshotRequest
 from raft_over_libp2p.core.ready import Call, Output, SnapshotMeta, StoreSnapshot
 from raft_over_libp2p.errors import CorruptSnapshot, DurabilityLost, ProposalRefused, StorageError
 from raft_over_libp2p.raft.fsm import FSM
+from raft_over_libp2p.raft.spooling import (
+    Content,
+    Part,
+    PartialSnapshots,
+    ResumableSpooled,
+    Spooled,
+)
 from raft_over_libp2p.raft.waiting import Waiter
 from raft_over_libp2p.storage.interface import (
     SnapshotInfo,
@@ -34,7 +41,7 @@ from raft_over_libp2p.storage.interface import (
     SnapshotSink,
     SnapshotStore,
 )
-from raft_over_libp2p.transport.interface import SnapshotSource, Spool
+from raft_over_libp2p.transport.interface import PartialSpool, SnapshotSource, Spool
 from raft_over_libp2p.types import CallID, Index, ServerID, Term
 
 __all__ = ["Snapshots"]
@@ -43,28 +50,6 @@ T = TypeVar("T")
 
 _CHUNK_BYTES: Final = 256 * 1024
 """Read at a time when a state is prepared."""
-
-
-class _Spooled:
-    """The bytes of one InstallSnapshot, on their way into the store."""
-
-    def __init__(self, sink: SnapshotSink, size_bytes: int, forget: Callable[[], None]) -> None:
-        self.sink = sink
-        self.size_bytes = size_bytes
-        self.error: StorageError | None = None
-        self._forget = forget
-
-    def write(self, chunk: bytes) -> None:
-        if self.error is None:
-            try:
-                self.sink.write(chunk)
-            except StorageError as error:
-                self.error = error
-
-    def cancel(self) -> None:
-        self._forget()
-        if self.error is None:
-            self.sink.cancel()
 
 
 class Snapshots:
@@ -92,7 +77,10 @@ class Snapshots:
         self._is_inline = is_inline
         self._one_at_a_time = trio.CapacityLimiter(1)
         self._nursery: trio.Nursery | None = None
-        self._spooled: dict[CallID, _Spooled] = {}
+        self._spooled: dict[CallID, Spooled] = {}
+        self._partial = PartialSnapshots()
+        self._storing: Content | None = None
+        """What is being verified, where its sender can resume."""
         self._prepared: dict[CallID, object] = {}
         self._taking: Waiter[Index] | None = None
         self._told: tuple[Index, str] | None = None
@@ -106,6 +94,7 @@ class Snapshots:
     def run_in(self, nursery: trio.Nursery) -> None:
         """Do the background work in ``nursery`` from now on."""
         self._nursery = nursery
+        nursery.start_soon(self._partial.drop_old)
 
     def restore_newest(self, meta: SnapshotMeta | None) -> None:
         """Bring the state machine to the snapshot that recovery chose; before anything runs.
@@ -184,24 +173,57 @@ class Snapshots:
     def spool(self, call: CallID, peer: ServerID, request: InstallSnapshotRequest) -> Spool | None:
         """Return where the bytes of ``request`` go; None when it is stale, or there is no room."""
         del peer  # one at a time a peer is the transport's rule
-        if not self._wants(request) or len(self._spooled) >= limits.MAX_SNAPSHOTS_SPOOLED:
+        if not self._wants(request):
             return None
-        meta = SnapshotMeta(
-            index=request.last_log_index,
-            term=request.last_log_term,
-            configuration=request.configuration,
-            configuration_index=request.configuration_index,
-        )
-        try:
-            sink = self._store.create(meta, time.time_ns() // 1_000_000)
-        except DurabilityLost as error:
-            self._fail(error)
+        sink = self._new_sink(_meta(request))
+        if sink is None:
             return None
-        except StorageError:
-            return None  # the core is told that nothing was stored when it asks for it
-        spooled = _Spooled(sink, request.size_bytes, partial(self._forget, call))
+        spooled = Spooled(sink, request.size_bytes, partial(self._forget, call))
         self._spooled[call] = spooled
         return spooled
+
+    def resume(
+        self, call: CallID, peer: ServerID, request: InstallSnapshotRequest, sha256: bytes
+    ) -> PartialSpool | None:
+        """Do as :meth:`spool`, with what an earlier stream brought of the same snapshot."""
+        content = Content(_meta(request), request.size_bytes, sha256)
+        part = self._partial.take(peer, content)
+        if not self._wants(request) or content == self._storing:
+            # Installed, overtaken or being installed: the core can answer without its bytes.
+            if part is not None:
+                part.sink.cancel()
+            return None
+        if part is None:
+            sink = self._new_sink(content.meta)
+            if sink is None:
+                return None
+            part = Part(sink)
+        spooled = ResumableSpooled(
+            part,
+            content,
+            forget=partial(self._forget, call),
+            keep=partial(self._partial.keep, peer),
+            is_wanted=partial(self._wants, request),
+        )
+        self._spooled[call] = spooled
+        return spooled
+
+    def _new_sink(self, meta: SnapshotMeta) -> SnapshotSink | None:
+        """Begin a snapshot in the store; None when there is no room for it, or the disk fails."""
+        if len(self._spooled) >= limits.MAX_SNAPSHOTS_SPOOLED:
+            return None
+        self._partial.make_room(limits.MAX_SNAPSHOTS_SPOOLED - len(self._spooled) - 1)
+        try:
+            return self._store.create(meta, time.time_ns() // 1_000_000)
+        except DurabilityLost as error:
+            self._fail(error)
+        except StorageError:
+            pass  # the core is told that nothing was stored when it asks for it
+        return None
+
+    def drop_partial(self) -> None:
+        """Give back the disk's space that half received snapshots take."""
+        self._partial.make_room(0)
 
     def _forget(self, call: CallID) -> None:
         self._spooled.pop(call, None)
@@ -215,7 +237,9 @@ class Snapshots:
         else:
             self._start(self._keep, stored, spooled)
 
-    async def _keep(self, stored: StoreSnapshot, spooled: _Spooled) -> None:
+    async def _keep(self, stored: StoreSnapshot, spooled: Spooled) -> None:
+        if isinstance(spooled, ResumableSpooled):
+            self._storing = spooled.content
         try:
             prepared = await self._in_thread(lambda: self._finish(stored, spooled))
         except DurabilityLost as error:
@@ -225,14 +249,16 @@ class Snapshots:
         else:
             self._prepared[stored.call] = prepared
             self._deliver(SnapshotStored(stored.call, stored.meta))
+        finally:
+            self._storing = None
 
-    def _finish(self, stored: StoreSnapshot, spooled: _Spooled) -> object:
+    def _finish(self, stored: StoreSnapshot, spooled: Spooled) -> object:
         if spooled.error is not None:
             raise spooled.error
-        if spooled.sink.size_bytes != spooled.size_bytes:
+        if spooled.sink.size_bytes != spooled.announced_bytes:
             spooled.sink.cancel()
             message = f"the snapshot at {stored.meta.index} has {spooled.sink.size_bytes} bytes"
-            raise CorruptSnapshot(f"{message}, and {spooled.size_bytes} were announced")
+            raise CorruptSnapshot(f"{message}, and {spooled.announced_bytes} were announced")
         info = spooled.sink.finish()
         try:
             return self._prepare(info)
@@ -244,6 +270,7 @@ class Snapshots:
     def adopt(self, stored: StoreSnapshot) -> None:
         """Let the state prepared for a call take the place of the state machine."""
         self._fsm.adopt(self._prepared.pop(stored.call))
+        self._partial.drop_up_to(stored.meta.index)
 
     def drop(self, call: CallID) -> None:
         """Forget whatever came with ``call``."""
@@ -311,10 +338,20 @@ class Snapshots:
         for spooled in list(self._spooled.values()):
             spooled.cancel()
         self._spooled.clear()
+        self.drop_partial()
         self._prepared.clear()
         if self._taking is not None:
             self._taking.set_error(ProposalRefused("this server is shutting down"))
             self._taking = None
+
+
+def _meta(request: InstallSnapshotRequest) -> SnapshotMeta:
+    return SnapshotMeta(
+        index=request.last_log_index,
+        term=request.last_log_term,
+        configuration=request.configuration,
+        configuration_index=request.configuration_index,
+    )
 
 
 def _chunks(reader: SnapshotReader) -> Iterator[bytes]:

@@ -205,6 +205,10 @@ class SnapshotReader(Protocol):
         """
         ...
 
+    def seek(self, offset: int) -> None:
+        """Go on reading at byte ``offset``, which is not beyond the end."""
+        ...
+
     def close(self) -> None:
         """Release the file; idempotent."""
         ...

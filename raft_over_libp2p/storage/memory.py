@@ -255,6 +255,11 @@ class MemorySnapshotReader:
         self._position += len(chunk)
         return chunk
 
+    def seek(self, offset: int) -> None:
+        if not 0 <= offset <= self.info.size_bytes:
+            raise LocalProtocolError(f"byte {offset} of a snapshot of {self.info.size_bytes} bytes")
+        self._position = offset
+
     def close(self) -> None:
         """Do nothing: there is no file."""
 

@@ -7,7 +7,7 @@ from typing import Final
 from fastcrc import crc64
 
 from raft_over_libp2p import limits
-from raft_over_libp2p.errors import CorruptSnapshot
+from raft_over_libp2p.errors import CorruptSnapshot, LocalProtocolError
 from raft_over_libp2p.storage.filesystem import File
 from raft_over_libp2p.storage.interface import SnapshotInfo
 
@@ -39,6 +39,11 @@ class FileSnapshotReader:
             )
         self._position += len(data)
         return data
+
+    def seek(self, offset: int) -> None:
+        if not 0 <= offset <= self.info.size_bytes:
+            raise LocalProtocolError(f"byte {offset} of a snapshot of {self.info.size_bytes} bytes")
+        self._position = offset
 
     def close(self) -> None:
         self._file.close()

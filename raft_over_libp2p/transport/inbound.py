@@ -34,13 +34,14 @@ from raft_over_libp2p.errors import (
 from raft_over_libp2p.transport.authorise import authorise
 from raft_over_libp2p.transport.inbound_snapshots import InboundSnapshots, IncomingSnapshot
 from raft_over_libp2p.transport.interface import Deliver, SnapshotExchange
+from raft_over_libp2p.transport.resumable_inbound import ResumableStream
 from raft_over_libp2p.transport.streams import RaftStream, StreamBroken
 from raft_over_libp2p.types import CallID, ServerID, Term
 from raft_over_libp2p.wire.framing import DecodedRequest, RequestReader
 from raft_over_libp2p.wire.header import check_snapshot_version
 from raft_over_libp2p.wire.responses import encode_response
 
-__all__ = ["Inbound"]
+__all__ = ["Inbound", "Owed"]
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ _REPLY_WRITE_S = 10.0
 
 
 @dataclass(slots=True, eq=False)
-class _Owed:
+class Owed:
     """A request delivered, in the order of its stream; ``reply`` waits for those before it."""
 
     call: CallID
@@ -69,8 +70,8 @@ class Inbound:
         self.buffered_bytes = 0
         self._members: frozenset[ServerID] = frozenset()
         self._deliver: Deliver | None = None
-        self._streams: set[_ServedStream] = set()
-        self._owed: dict[CallID, tuple[_ServedStream, _Owed]] = {}
+        self._streams: set[_ServedStream | ResumableStream] = set()
+        self._owed: dict[CallID, tuple[_ServedStream | ResumableStream, Owed]] = {}
         self._last_call = 0
         self._complained_at = -_COMPLAINT_EVERY_S
         self.snapshots = InboundSnapshots()
@@ -100,7 +101,16 @@ class Inbound:
         if self._deliver is None or not self._is_admitted(stream.peer):
             await stream.reset()
             return
-        served = _ServedStream(stream, self)
+        await self._serve(_ServedStream(stream, self), stream)
+
+    async def serve_resumable(self, stream: RaftStream) -> None:
+        """Take in the snapshot that is offered on ``stream``. Raises nothing a peer can cause."""
+        if self._deliver is None or not self._is_admitted(stream.peer):
+            await stream.reset()
+            return
+        await self._serve(ResumableStream(stream, self), stream)
+
+    async def _serve(self, served: _ServedStream | ResumableStream, stream: RaftStream) -> None:
         self._streams.add(served)
         try:
             with served.scope:
@@ -126,19 +136,34 @@ class Inbound:
         self._last_call += 1
         return CallID(self._last_call)
 
-    def deliver(self, stream: _ServedStream, call: CallID, request: Request) -> _Owed:
+    def deliver(
+        self, stream: _ServedStream | ResumableStream, call: CallID, request: Request
+    ) -> Owed:
         """Hand ``request`` to the driver as ``call``."""
-        slot = _Owed(call)
+        slot = Owed(call)
         self._owed[call] = (stream, slot)
         if self._deliver is not None:
             self._deliver(RequestReceived(call, stream.peer, request))
         return slot
 
-    def forget(self, slots: Iterable[_Owed]) -> None:
+    def forget(self, slots: Iterable[Owed]) -> None:
         """Expect no reply to ``slots`` any more."""
         for slot in slots:
             self._owed.pop(slot.call, None)
             self.snapshots.end(slot.call)
+
+    def charge(self, added_bytes: int) -> None:
+        """Account for memory held by unfinished messages, over all streams.
+
+        Raises:
+            FrameTooLarge: it is too much; end the stream that asked for more.
+
+        """
+        self.buffered_bytes += added_bytes
+        if added_bytes > 0 and self.buffered_bytes > limits.MAX_DECODE_BYTES:
+            raise FrameTooLarge(
+                f"unfinished messages of all peers take {self.buffered_bytes} bytes"
+            )
 
     def complain(self, peer: ServerID, error: Exception) -> None:
         """Count a stream ended by its peer's fault, and log it, at most one in ten seconds."""
@@ -174,7 +199,7 @@ class _ServedStream:
         self.scope = trio.CancelScope()
         self._stream = stream
         self._owner = owner
-        self._owed: deque[_Owed] = deque()
+        self._owed: deque[Owed] = deque()
         self._out: list[bytes] = []
         self._nursery: trio.Nursery | None = None
         self._is_writing = False
@@ -287,7 +312,7 @@ class _ServedStream:
             refusal = refusal or self._refused_snapshot(request)
             beyond = await self._take_snapshot(call, request, reader, is_wanted=not refusal)
         if refusal:
-            self._owed.append(_Owed(call, refusal))
+            self._owed.append(Owed(call, refusal))
             self.flush()
         else:
             self._owed.append(self._owner.deliver(self, call, request))
@@ -348,13 +373,8 @@ class _ServedStream:
                 raise MalformedMessage("the stream ended inside a snapshot")
 
     def _charge(self, buffered_bytes: int) -> None:
-        """Account for memory held by an unfinished frame, over all streams."""
-        self._owner.buffered_bytes += buffered_bytes - self._charged_bytes
-        self._charged_bytes = buffered_bytes
-        if buffered_bytes and self._owner.buffered_bytes > limits.MAX_DECODE_BYTES:
-            raise FrameTooLarge(
-                f"unfinished messages of all peers take {self._owner.buffered_bytes} bytes"
-            )
+        added_bytes, self._charged_bytes = buffered_bytes - self._charged_bytes, buffered_bytes
+        self._owner.charge(added_bytes)
 
     # -- replies
 

@@ -14,7 +14,15 @@ from raft_over_libp2p.core.messages import InstallSnapshotRequest
 from raft_over_libp2p.core.ready import Output
 from raft_over_libp2p.types import CallID, Index, ServerID, Term
 
-__all__ = ["Deliver", "Link", "SnapshotExchange", "SnapshotSource", "Spool", "Transport"]
+__all__ = [
+    "Deliver",
+    "Link",
+    "PartialSpool",
+    "SnapshotExchange",
+    "SnapshotSource",
+    "Spool",
+    "Transport",
+]
 
 Deliver: TypeAlias = Callable[[Event], None]
 """Hands an event to the driver; returns at once, never raises, called from the trio thread."""
@@ -53,6 +61,10 @@ class SnapshotSource(Protocol):
         """
         ...
 
+    def seek(self, offset: int) -> None:
+        """Go on reading at byte ``offset``, which is not beyond the end."""
+        ...
+
     def close(self) -> None:
         """Release it; idempotent."""
         ...
@@ -71,6 +83,28 @@ class Spool(Protocol):
 
     def cancel(self) -> None:
         """Drop what was written: its request will not be delivered. Raises nothing."""
+        ...
+
+
+class PartialSpool(Spool, Protocol):
+    """A spool that may hold the begin of its snapshot already, from a stream that broke."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it holds."""
+        ...
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether more bytes are worth sending: nothing failed, and the snapshot is still wanted."""
+        ...
+
+    def sha256(self) -> bytes:
+        """Return the hash of what it holds."""
+        ...
+
+    def suspend(self) -> None:
+        """Keep what it holds for a later stream, within limits. Touched no more after this."""
         ...
 
 
@@ -93,6 +127,16 @@ class SnapshotExchange(Protocol):
 
         Once they are all written, ``RequestReceived(call, peer, request)`` is delivered and the
         spool is touched no more; when they do not come, ``cancel`` is called instead.
+        """
+        ...
+
+    def resume(
+        self, call: CallID, peer: ServerID, request: InstallSnapshotRequest, sha256: bytes
+    ) -> PartialSpool | None:
+        """Return where the bytes of ``request`` go that are still missing; None wants none.
+
+        Holds what ``suspend`` kept of the same snapshot: of ``peer``, with this hash, size,
+        index, term and configuration. Otherwise as :meth:`spool`.
         """
         ...
 

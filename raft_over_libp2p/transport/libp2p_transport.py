@@ -16,7 +16,7 @@ from raft_over_libp2p.transport.inbound import Inbound
 from raft_over_libp2p.transport.interface import Deliver, Link, SnapshotExchange
 from raft_over_libp2p.transport.lanes import lane_of
 from raft_over_libp2p.transport.outbound import OutboundPeer
-from raft_over_libp2p.transport.streams import Dial, Door
+from raft_over_libp2p.transport.streams import SNAPSHOT_PROTOCOL, Dial, Door
 from raft_over_libp2p.transport.timing import TransportTiming
 from raft_over_libp2p.types import ServerID
 from raft_over_libp2p.wire.requests import encode_request
@@ -69,6 +69,7 @@ class Libp2pTransport:
                 self._inbound.open(deliver, snapshots)
                 self._door.open_to(nursery, self._connection_changed)
                 self._door.serve(self._inbound.serve)
+                self._door.serve(self._inbound.serve_resumable, SNAPSHOT_PROTOCOL)
                 for peer in self._members:
                     self._peer(peer)
                 task_status.started()

@@ -15,7 +15,7 @@ __all__ = ["MULTISTREAM_HEADER", "Proposal", "ProposalRefusedError", "preamble"]
 MULTISTREAM_HEADER: Final = b"\x13/multistream/1.0.0\n"
 _NOT_SUPPORTED: Final = MULTISTREAM_HEADER + b"\x03na\n"
 _MAX_NAME_BYTES: Final = 126
-"""A longer name would need two bytes for its length; ours have 16 and 20."""
+"""A longer name would need two bytes for its length; ours have 16 to 40."""
 
 
 class ProposalRefusedError(Exception):

@@ -22,7 +22,13 @@ from raft_over_libp2p.limits import MAX_WRITER_QUEUE_BYTES
 from raft_over_libp2p.transport.interface import Deliver, Link, SnapshotExchange
 from raft_over_libp2p.transport.lanes import Lane
 from raft_over_libp2p.transport.snapshot_sending import SnapshotSending
-from raft_over_libp2p.transport.streams import Door, PeerUnreachable, RaftStream, StreamBroken
+from raft_over_libp2p.transport.streams import (
+    SNAPSHOT_PROTOCOL,
+    Door,
+    PeerUnreachable,
+    RaftStream,
+    StreamBroken,
+)
 from raft_over_libp2p.transport.timing import TransportTiming
 from raft_over_libp2p.types import CallID, ServerID
 from raft_over_libp2p.wire.framing import ResponseReader
@@ -114,7 +120,7 @@ class OutboundPeer:
         if self._snapshots is None:
             sending.give_up("this server has no snapshots to send")
         else:
-            await sending.run(self._snapshots, self.open_stream)
+            await sending.run(self._snapshots, self)
         if sending.has_timed_out:
             self.timed_out()
         if self._snapshot is sending:
@@ -199,6 +205,17 @@ class OutboundPeer:
 
         """
         return await self._door.open_stream(self.peer, min(timeout_s, self._timing.dial_timeout_s))
+
+    @property
+    def resumes_snapshots(self) -> bool:
+        """Whether the peer may take snapshots that can be resumed; Go's name other protocols."""
+        return self._door.may_serve(self.peer, SNAPSHOT_PROTOCOL)
+
+    async def open_resumable(self, timeout_s: float) -> RaftStream:
+        """Open a stream for such a snapshot; as :meth:`open_stream`."""
+        return await self._door.open_stream(
+            self.peer, min(timeout_s, self._timing.dial_timeout_s), SNAPSHOT_PROTOCOL
+        )
 
     def timed_out(self) -> None:
         """Hear that a call was not answered; a peer silent for long may be gone.

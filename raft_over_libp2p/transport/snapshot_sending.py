@@ -4,13 +4,14 @@ The request, the snapshot's bytes behind it, then the answer. The snapshot is op
 to be whole before the first byte leaves, and it is sent as fast as the peer takes it: a Go
 peer does nothing else from the request's arrival to the last byte (mixed-cluster rule 17).
 What is queued to the connection stays below the muxer's bound, so heartbeats and appends
-pass between the chunks.
+pass between the chunks. To a peer that says it resumes snapshots it goes on that protocol
+(``resumable_sending``), and one that denies it then gets it as a Go peer does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import closing
+from typing import Protocol
 
 import trio
 
@@ -19,14 +20,38 @@ from raft_over_libp2p.core.messages import InstallSnapshotRequest
 from raft_over_libp2p.errors import RemoteProtocolError, StorageError
 from raft_over_libp2p.limits import SNAPSHOT_CHUNK_BYTES
 from raft_over_libp2p.transport.interface import Deliver, SnapshotExchange, SnapshotSource
-from raft_over_libp2p.transport.streams import PeerUnreachable, RaftStream, StreamBroken
+from raft_over_libp2p.transport.resumable_sending import ResumableSending, sha256_of
+from raft_over_libp2p.transport.streams import (
+    NotServed,
+    PeerUnreachable,
+    RaftStream,
+    StreamBroken,
+    StreamRefused,
+)
 from raft_over_libp2p.types import CallID
 from raft_over_libp2p.wire.framing import ResponseReader
+from raft_over_libp2p.wire.snapshot_transfer import encode_offer
 
-__all__ = ["SnapshotSending"]
+__all__ = ["SnapshotSending", "SnapshotTarget"]
 
-OpenStream = Callable[[float], Awaitable[RaftStream]]
-"""Opens a stream to the peer within the seconds given, or raises ``PeerUnreachable``."""
+
+class SnapshotTarget(Protocol):
+    """The peer a snapshot goes to; ``OutboundPeer`` is one."""
+
+    @property
+    def resumes_snapshots(self) -> bool:
+        """Whether it may take snapshots that can be resumed: it says so, or nothing yet."""
+        ...
+
+    async def open_stream(self, timeout_s: float) -> RaftStream:
+        """Open a stream of Go's protocol, or raise ``PeerUnreachable`` in time."""
+        ...
+
+    async def open_resumable(self, timeout_s: float) -> RaftStream:
+        """Open a stream of the protocol that resumes, or raise ``PeerUnreachable`` in time:
+        ``NotServed`` if the peer has no such protocol.
+        """
+        ...
 
 
 class SnapshotSending:
@@ -59,15 +84,17 @@ class SnapshotSending:
         self._end(CallFailed(self._call, reason))
         self._scope.cancel()
 
-    async def run(self, snapshots: SnapshotExchange, open_stream: OpenStream) -> None:
+    async def run(self, snapshots: SnapshotExchange, target: SnapshotTarget) -> None:
         """Send it, and deliver how that ended."""
         with self._scope:
             try:
-                self._end(await self._send(snapshots, open_stream))
+                self._end(await self._send(snapshots, target))
             except StorageError as error:
                 self._fail(f"the snapshot cannot be read: {error}")
             except (PeerUnreachable, StreamBroken) as error:
                 self._fail(str(error))
+            except RemoteProtocolError as error:
+                self._fail(f"the peer's answer is not one: {error}")
         self.has_timed_out = not self.is_over
         self._fail(
             f"timed out after {self._timeout_s:g} s, with {self.bytes_sent} of"
@@ -83,7 +110,7 @@ class SnapshotSending:
         self._end(CallFailed(self._call, reason))
 
     async def _send(
-        self, snapshots: SnapshotExchange, open_stream: OpenStream
+        self, snapshots: SnapshotExchange, target: SnapshotTarget
     ) -> ResponseReceived | CallFailed:
         request = self._request
         with closing(
@@ -91,7 +118,29 @@ class SnapshotSending:
         ) as source:
             if source.size_bytes != self.bytes_total:
                 raise StorageError(f"it has {source.size_bytes} bytes, not {self.bytes_total}")
-            return await self._exchange(await open_stream(self._time_left_s()), source)
+            if target.resumes_snapshots:
+                try:
+                    return await self._send_resumable(source, target)
+                except (NotServed, StreamRefused):
+                    source.seek(0)
+                    self.bytes_sent = 0
+            return await self._exchange(await target.open_stream(self._time_left_s()), source)
+
+    async def _send_resumable(
+        self, source: SnapshotSource, target: SnapshotTarget
+    ) -> ResponseReceived:
+        offer = encode_offer(await sha256_of(source), self._header)
+        sending = ResumableSending(
+            self._request,
+            offer,
+            source,
+            deadline=self._scope.deadline,
+            moved=self._moved,
+        )
+        return ResponseReceived(self._call, await sending.run(target.open_resumable))
+
+    def _moved(self, position: int) -> None:
+        self.bytes_sent = position
 
     async def _exchange(
         self, stream: RaftStream, source: SnapshotSource

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final, Protocol, TypeAlias, cast
 
@@ -26,6 +27,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import PeerStoreError
+from libp2p.protocol_muxer.exceptions import MultiselectClientError
 from libp2p.stream_muxer.exceptions import MuxedConnUnavailable, MuxedStreamEOF
 from multiaddr import Multiaddr
 
@@ -34,8 +36,10 @@ from raft_over_libp2p.types import ServerID
 
 __all__ = [
     "RAFT_PROTOCOL",
+    "SNAPSHOT_PROTOCOL",
     "Dial",
     "Door",
+    "NotServed",
     "PeerUnreachable",
     "RaftStream",
     "StreamBroken",
@@ -44,6 +48,8 @@ __all__ = [
 
 RAFT_PROTOCOL: Final = TProtocol("/raft/1.0.0/rpc")
 """go-libp2p-raft's protocol ID."""
+SNAPSHOT_PROTOCOL: Final = TProtocol("/raft-over-libp2p/1.0.0/snapshot")
+"""Snapshots that can be resumed, between Python peers (``wire.snapshot_transfer``)."""
 
 _READ_BYTES: Final = 256 * 1024
 _MAX_REASONS: Final = 4
@@ -66,6 +72,10 @@ class StreamRefused(StreamBroken):
 
 class PeerUnreachable(Exception):
     """No connection or no stream to the peer could be had; says why."""
+
+
+class NotServed(PeerUnreachable):
+    """The peer was asked for a stream, and does not serve the protocol."""
 
 
 Changed: TypeAlias = Callable[[ServerID, bool], None]
@@ -258,6 +268,15 @@ class Door:
     def stop_serving(self) -> None:
         """Refuse further inbound streams."""
         self._host.remove_stream_handler(RAFT_PROTOCOL)
+        self._host.remove_stream_handler(SNAPSHOT_PROTOCOL)
+
+    def may_serve(self, peer: ServerID, protocol: TProtocol) -> bool:
+        """Tell whether to ask ``peer`` for ``protocol``: it names it (identify), or nothing yet."""
+        try:
+            named = self._host.get_peerstore().get_protocols(_peer_id(peer))
+        except (PeerStoreError, PeerUnreachable):
+            return True
+        return protocol in named or not named
 
     def is_connected(self, peer: ServerID) -> bool:
         """Tell whether a connection to ``peer`` stands, as far as the host knows."""
@@ -310,6 +329,9 @@ class Door:
                     failure = f"no {what}: {_words(error)}"
                     await self._until_disconnected(peer)
                 except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
+                    if isinstance(error.__cause__, MultiselectClientError):
+                        self.does_not_serve(peer, protocol)
+                        raise NotServed(f"no {what}: {_words(error)}") from error
                     raise PeerUnreachable(f"no {what}: {_words(error)}") from error
             if scope.cancelled_caught and not self._is_write_cancel_safe(peer):
                 # The negotiation's write was perhaps cancelled half-way (trap 2).
@@ -335,7 +357,8 @@ class Door:
 
     def does_not_serve(self, peer: ServerID, protocol: str) -> None:
         """Forget that ``peer`` was said to serve ``protocol``: the next stream asks first."""
-        self._host.get_peerstore().remove_protocols(_peer_id(peer), [protocol])
+        with suppress(PeerStoreError):
+            self._host.get_peerstore().remove_protocols(_peer_id(peer), [protocol])
 
     def _is_write_cancel_safe(self, peer: ServerID) -> bool:
         return all(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -94,11 +95,16 @@ class BytesSource:
     def __init__(self, data: bytes, size_bytes: int) -> None:
         self.size_bytes = size_bytes
         self.is_closed = False
-        self._left = data
+        self._data = data
+        self._position = 0
 
     def read(self, max_bytes: int) -> bytes:
-        chunk, self._left = self._left[:max_bytes], self._left[max_bytes:]
+        chunk = self._data[self._position : self._position + max_bytes]
+        self._position += len(chunk)
         return chunk
+
+    def seek(self, offset: int) -> None:
+        self._position = offset
 
     def close(self) -> None:
         self.is_closed = True
@@ -110,6 +116,7 @@ class ListSpool:
     def __init__(self) -> None:
         self.data = bytearray()
         self.is_cancelled = False
+        self.is_suspended = False
 
     def write(self, chunk: bytes) -> None:
         assert not self.is_cancelled
@@ -119,6 +126,29 @@ class ListSpool:
         self.is_cancelled = True
 
 
+class ListPart(ListSpool):
+    """One that may be suspended and taken up again."""
+
+    def __init__(self, owner: FakeSnapshots, sha256: bytes) -> None:
+        super().__init__()
+        self.owner = owner
+        self.offered = sha256
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.data)
+
+    @property
+    def is_of_use(self) -> bool:
+        return self.owner.is_wanted
+
+    def sha256(self) -> bytes:
+        return hashlib.sha256(self.data).digest()
+
+    def suspend(self) -> None:
+        self.is_suspended = True
+
+
 class FakeSnapshots:
     """The snapshots of one server, as a driver would have them."""
 
@@ -126,6 +156,7 @@ class FakeSnapshots:
         self.stored: dict[tuple[Index, Term], bytes] = {}
         self.opened: list[BytesSource] = []
         self.spools: dict[CallID, ListSpool] = {}
+        self.offers: list[bytes] = []
         self.is_wanted = True
         self.cut_short_bytes = 0
         """How much less a snapshot gives than it says."""
@@ -147,6 +178,21 @@ class FakeSnapshots:
             return None
         self.spools[call] = ListSpool()
         return self.spools[call]
+
+    def resume(
+        self, call: CallID, peer: ServerID, request: InstallSnapshotRequest, sha256: bytes
+    ) -> ListPart | None:
+        assert request.leader == peer
+        if not self.is_wanted:
+            return None
+        self.offers.append(sha256)
+        part = ListPart(self, sha256)
+        for kept in self.spools.values():
+            if isinstance(kept, ListPart) and kept.is_suspended and kept.offered == sha256:
+                part.data += kept.data
+                kept.is_suspended = False
+        self.spools[call] = part
+        return part
 
 
 @dataclass
@@ -506,9 +552,9 @@ class TransportContract:
 
 
 async def spools_are_cancelled(server: Server) -> None:
-    """Return once every spool of ``server`` was cancelled, and there is one."""
+    """Return once no spool of ``server`` is in use, and there is one."""
     with trio.fail_after(5):
         while not server.snapshots.spools or not all(
-            spool.is_cancelled for spool in server.snapshots.spools.values()
+            spool.is_cancelled or spool.is_suspended for spool in server.snapshots.spools.values()
         ):
             await trio.lowlevel.checkpoint()

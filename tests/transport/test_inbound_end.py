@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 import trio.testing
 
-from raft_over_libp2p.transport.inbound import Inbound, _Owed, _ServedStream
+from raft_over_libp2p.transport.inbound import Inbound, Owed, _ServedStream
 from raft_over_libp2p.transport.streams import StreamBroken
 from raft_over_libp2p.types import CallID, ServerID
 
@@ -42,5 +42,5 @@ async def test_a_reply_at_any_moment_of_a_streams_end_is_dropped() -> None:
             stream.broken.set()
             for _ in range(moment):
                 await trio.lowlevel.cancel_shielded_checkpoint()
-            served._owed.append(_Owed(CallID(1), b"late"))
+            served._owed.append(Owed(CallID(1), b"late"))
             served.flush()
