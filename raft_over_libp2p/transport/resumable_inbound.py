@@ -135,7 +135,7 @@ class ResumableStream:
             for chunk in reader.feed(await self._read_by(deadline)):
                 _check(chunk, request, resumed.size_bytes)
                 resumed.write(chunk.data)
-        if reader.buffered_bytes:
+        if reader.buffered_bytes and resumed.size_bytes == request.size_bytes:
             raise MalformedMessage("bytes behind the end of a snapshot")
 
     async def _read_offer(self) -> tuple[bytes, DecodedRequest]:

@@ -97,10 +97,12 @@ class BytesSource:
         self.is_closed = False
         self._data = data
         self._position = 0
+        self.bytes_read = 0
 
     def read(self, max_bytes: int) -> bytes:
         chunk = self._data[self._position : self._position + max_bytes]
         self._position += len(chunk)
+        self.bytes_read += len(chunk)
         return chunk
 
     def seek(self, offset: int) -> None:
@@ -133,6 +135,7 @@ class ListPart(ListSpool):
         super().__init__()
         self.owner = owner
         self.offered = sha256
+        self.began_at = 0
 
     @property
     def size_bytes(self) -> int:
@@ -146,7 +149,8 @@ class ListPart(ListSpool):
         return hashlib.sha256(self.data).digest()
 
     def suspend(self) -> None:
-        self.is_suspended = True
+        self.is_suspended = self.owner.keeps_parts
+        self.is_cancelled = not self.is_suspended
 
 
 class FakeSnapshots:
@@ -158,6 +162,7 @@ class FakeSnapshots:
         self.spools: dict[CallID, ListSpool] = {}
         self.offers: list[bytes] = []
         self.is_wanted = True
+        self.keeps_parts = True
         self.cut_short_bytes = 0
         """How much less a snapshot gives than it says."""
 
@@ -190,6 +195,7 @@ class FakeSnapshots:
         for kept in self.spools.values():
             if isinstance(kept, ListPart) and kept.is_suspended and kept.offered == sha256:
                 part.data += kept.data
+                part.began_at = len(kept.data)
                 kept.is_suspended = False
         self.spools[call] = part
         return part
