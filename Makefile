@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint format types imports simulate crash-images interop fuzz bench bench-changes lock clean
+.PHONY: run test check lint format types imports simulate crash-images interop chaos fuzz bench bench-changes lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/raft-node demo $(ARGS)
@@ -43,6 +43,11 @@ crash-images: $(VENV)/.dev
 # Clusters of Go and Python peers; the last line counts the cases. Needs go.
 interop: $(VENV)/.dev
 	@$(BIN)/python -m tests.interop -n 2 --dist worksteal $(ARGS)
+
+# Clusters of real peers under faults, judged by porcupine. Needs root, network namespaces and go.
+MINUTES ?= 10
+chaos: $(VENV)/.dev
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(ARGS)
 
 # Every decoder, guided by coverage; needs atheris (the command says how). TARGET=name, SECONDS=n each.
 TARGET ?= all

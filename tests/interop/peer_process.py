@@ -127,6 +127,7 @@ class PeerProcess:
         self._process: trio.Process | None = None
         self._known: dict[str, str] = {}
         self._next_request = 0
+        self._sending = trio.Lock()
         self._answers: dict[int, _Answer] = {}
         self._ready = _Answer()
         self._ended = trio.Event()
@@ -189,7 +190,8 @@ class PeerProcess:
         line = json.dumps({"id": number, "cmd": cmd, **arguments}).encode() + b"\n"
         try:
             if process.stdin is not None:
-                await process.stdin.send_all(line)
+                async with self._sending:
+                    await process.stdin.send_all(line)
             return await self._await(answer, cmd, timeout_s)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise self._failure(f"{cmd}: it has ended") from error
