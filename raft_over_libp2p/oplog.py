@@ -13,12 +13,12 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.interfaces import Random
 from raft_over_libp2p.errors import InconsistentState, NoState
-from raft_over_libp2p.raft import OpCodec, Raft
+from raft_over_libp2p.raft import FSM, OpCodec, Raft
 from raft_over_libp2p.storage.interface import Stores
 from raft_over_libp2p.transport.interface import Transport
 from raft_over_libp2p.types import Index, LogEntry
 
-__all__ = ["OpCodec", "OpLog", "State"]
+__all__ = ["OpCodec", "OpLog", "State", "new_fsm"]
 
 OpT = TypeVar("OpT")
 _OpT_contra = TypeVar("_OpT_contra", contravariant=True)
@@ -131,6 +131,15 @@ class _OpFSM(Generic[StateT, OpT]):
         self.state = image
         self.is_agreed = True
         self.inconsistent_since = None
+
+
+def new_fsm(
+    state: StateT,
+    codec: OpCodec[OpT],
+    applied: Callable[[Sequence[OpT]], None] = lambda _ops: None,
+) -> FSM[StateT, StateT]:
+    """Return what :meth:`OpLog.open` drives, for ``recover_cluster``; ``snapshot`` has its state."""
+    return _OpFSM(state, codec, applied)
 
 
 class OpLog(Generic[StateT, OpT]):

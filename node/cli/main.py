@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "leader": ("node.cli.leader", "Hand leadership over."),
     "pin": ("node.cli.pin", "Add, remove and list pins."),
     "migrate": ("node.cli.migrate", "Take over a Go peer's folder, or give one back."),
+    "recover": ("node.cli.recover", "Go on without a majority that is lost for good."),
     "version": ("node.cli.show", "Show the version of a running peer."),
 }
 
