@@ -34,7 +34,16 @@ if TYPE_CHECKING:
     )
     from raft_over_libp2p.oplog import OpLog, State
     from raft_over_libp2p.raft import FSM, OpCodec, Raft, RaftStatus, StateMachine
+    from raft_over_libp2p.raft.recover_cluster import recover_cluster
+    from raft_over_libp2p.storage.bootstrap import (
+        bootstrap_cluster,
+        get_configuration,
+        has_existing_state,
+    )
     from raft_over_libp2p.storage.data_folder import DataFolder
+    from raft_over_libp2p.storage.interface import Stores
+    from raft_over_libp2p.storage.memory import MemoryStores
+    from raft_over_libp2p.storage.peers_json import read_peers_json
     from raft_over_libp2p.transport.libp2p_transport import Libp2pTransport
     from raft_over_libp2p.types import (
         Configuration,
@@ -70,7 +79,12 @@ _HOMES = {
     ),
     "oplog": ("OpLog", "State"),
     "raft": ("FSM", "OpCodec", "Raft", "RaftStatus", "StateMachine"),
+    "raft.recover_cluster": ("recover_cluster",),
+    "storage.bootstrap": ("bootstrap_cluster", "get_configuration", "has_existing_state"),
     "storage.data_folder": ("DataFolder",),
+    "storage.interface": ("Stores",),
+    "storage.memory": ("MemoryStores",),
+    "storage.peers_json": ("read_peers_json",),
     "transport.libp2p_transport": ("Libp2pTransport",),
     "types": (
         "Configuration",
@@ -101,6 +115,7 @@ __all__ = [
     "LocalProtocolError",
     "LogEntry",
     "LogType",
+    "MemoryStores",
     "NoLeader",
     "NoState",
     "NotLeader",
@@ -119,9 +134,15 @@ __all__ = [
     "State",
     "StateMachine",
     "StorageError",
+    "Stores",
     "Suffrage",
     "Term",
     "UnauthorisedPeer",
+    "bootstrap_cluster",
+    "get_configuration",
+    "has_existing_state",
+    "read_peers_json",
+    "recover_cluster",
 ]
 
 

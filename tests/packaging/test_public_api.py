@@ -32,6 +32,7 @@ PUBLIC = {
         "LocalProtocolError",
         "LogEntry",
         "LogType",
+        "MemoryStores",
         "NoLeader",
         "NoState",
         "NotLeader",
@@ -50,9 +51,15 @@ PUBLIC = {
         "State",
         "StateMachine",
         "StorageError",
+        "Stores",
         "Suffrage",
         "Term",
         "UnauthorisedPeer",
+        "bootstrap_cluster",
+        "get_configuration",
+        "has_existing_state",
+        "read_peers_json",
+        "recover_cluster",
     ],
 }
 
