@@ -12,6 +12,7 @@ from raft_over_libp2p.types import BatchID, CallID, Index, ServerID
 __all__ = [
     "Applied",
     "CallFailed",
+    "ClockStoodStill",
     "Event",
     "PeerConnected",
     "Persisted",
@@ -48,10 +49,14 @@ class ResponseReceived:
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """No answer will come to ``call``: whether the peer acted on it is unknown."""
+    """No answer will come to ``call``: whether the peer acted on it is unknown.
+
+    With ``is_unsupported`` it is known: the peer does not serve the call's protocol.
+    """
 
     call: CallID
     reason: str = ""
+    is_unsupported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,11 @@ class Persisted:
     """All of the writes up to and with ``batch`` are fsynced."""
 
     batch: BatchID
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStoodStill:
+    """Time went by that ``now`` does not count: the machine was suspended (``core.leases``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,7 @@ Event: TypeAlias = (
     | ResponseReceived
     | CallFailed
     | PeerConnected
+    | ClockStoodStill
     | Persisted
     | Applied
     | SnapshotTaken
