@@ -36,6 +36,9 @@ _QUIET_TIMEOUTS = 10
 """Election timeouts without a leader after which a server that has given up says it was removed."""
 _ROUNDS_UNTIL_GIVEN_UP = 3
 """Refused rounds in a row after which a server that is no voter any more stops asking."""
+_HANG_UPS_UNTIL_UNKNOWN = 3
+"""Pre-votes in a row after which a voter that hangs up is taken not to know them: a peer that
+dies hangs up once, and is not reached after that."""
 
 
 class Phase(Enum):
@@ -65,8 +68,7 @@ def may_campaign(server: Server, *, is_asked: bool = False) -> bool:
     It must be a voter in the latest or in the committed configuration: a leader that crashed
     after appending its own removal may hold the only log that can win (rule 10). It must not
     while its disk stands still (rule 23) or was full and has not written since (rule 9), nor
-    on a state that was never agreed on (rule 11), nor while it has promised a leader not to
-    (rule 6).
+    on a state that was never agreed on (rule 11).
     """
     return (
         server.membership.is_voter(server.id)
@@ -75,7 +77,6 @@ def may_campaign(server: Server, *, is_asked: bool = False) -> bool:
         and not server.is_held_back
         and not server.is_disputed
         and not server.is_write_overdue
-        and not server.promise.forbids(server.id, server.now)
     )
 
 
@@ -210,6 +211,7 @@ def on_answer(server: Server, call: VoteCall, response: Response) -> None:
         return
     if isinstance(response, RequestPreVoteResponse) and candidacy.phase is Phase.PRE_VOTE:
         # A grant, and a refusal by who would enter it too, states the term asked for.
+        server.pre_votes_hung_up[call.peer] = 0
         asked = Term(server.term + 1)
     elif isinstance(response, RequestVoteResponse) and candidacy.phase is Phase.VOTE:
         asked = server.term
@@ -227,9 +229,19 @@ def on_answer(server: Server, call: VoteCall, response: Response) -> None:
         _count(server, call.peer, granted=granted)
 
 
-def on_failure(server: Server, call: VoteCall) -> None:
-    """Take a failed call as a refusal in this round."""
-    _count(server, call.peer, granted=False)
+def on_failure(server: Server, call: VoteCall, *, is_hung_up: bool) -> None:
+    """Take a failed call as a refusal in this round, but not from who knows no pre-vote.
+
+    hashicorp/raft before 1.7 closes the stream on one. Its own later releases take that for a
+    refusal, so that one of them whose log is the newest is never elected by such voters.
+    """
+    candidacy = server.candidacy
+    if candidacy is None or candidacy.phase is not Phase.PRE_VOTE:
+        _count(server, call.peer, granted=False)
+        return
+    hung_up = server.pre_votes_hung_up
+    hung_up[call.peer] = hung_up[call.peer] + 1 if is_hung_up else 0
+    _count(server, call.peer, granted=hung_up[call.peer] >= _HANG_UPS_UNTIL_UNKNOWN)
 
 
 def _count(server: Server, voter: ServerID, *, granted: bool) -> None:

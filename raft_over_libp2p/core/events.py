@@ -12,7 +12,6 @@ from raft_over_libp2p.types import BatchID, CallID, Index, ServerID
 __all__ = [
     "Applied",
     "CallFailed",
-    "ClockStoodStill",
     "Event",
     "PeerConnected",
     "Persisted",
@@ -51,12 +50,13 @@ class ResponseReceived:
 class CallFailed:
     """No answer will come to ``call``: whether the peer acted on it is unknown.
 
-    With ``is_unsupported`` it is known: the peer does not serve the call's protocol.
+    ``is_hung_up`` if the peer took the call and closed its stream without a word, as
+    hashicorp/raft does with a call of a type that it does not know.
     """
 
     call: CallID
     reason: str = ""
-    is_unsupported: bool = False
+    is_hung_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,6 @@ class Persisted:
     """All of the writes up to and with ``batch`` are fsynced."""
 
     batch: BatchID
-
-
-@dataclass(frozen=True, slots=True)
-class ClockStoodStill:
-    """Time went by that ``now`` does not count: the machine was suspended (``core.leases``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +116,6 @@ Event: TypeAlias = (
     | ResponseReceived
     | CallFailed
     | PeerConnected
-    | ClockStoodStill
     | Persisted
     | Applied
     | SnapshotTaken

@@ -7,17 +7,16 @@ answer requests, :mod:`election` and :mod:`leadership` send them.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.calls import PendingCall
 from raft_over_libp2p.core.holding import Holding
 from raft_over_libp2p.core.interfaces import ConfigurationCodec, InitialState, LogReader, Random
-from raft_over_libp2p.core.leases import Promise
 from raft_over_libp2p.core.log_view import LogView
 from raft_over_libp2p.core.membership import Membership, PlacedConfiguration
-from raft_over_libp2p.core.messages import ErrorResponse, Request, Response
-from raft_over_libp2p.core.reads import FollowersRead
+from raft_over_libp2p.core.messages import Request, Response
 from raft_over_libp2p.core.ready import (
     Alarm,
     Call,
@@ -45,7 +44,6 @@ from raft_over_libp2p.types import (
 )
 
 if TYPE_CHECKING:
-    from raft_over_libp2p.core.calls import ReadIndexCall
     from raft_over_libp2p.core.election import Candidacy
     from raft_over_libp2p.core.installing import Installing
     from raft_over_libp2p.core.leadership import Leadership
@@ -110,9 +108,6 @@ class Server:
         self.calls: dict[CallID, PendingCall] = {}
         self.next_call = initial.first_call
         self.ready = Ready()
-        self.waiting_reads: list[int] = []
-        """Reads of a server that does not lead, for the next request to the leader."""
-        self.asked_reads: ReadIndexCall | None = None
         self.refused_reads: list[int] = []
         self.alarmed: set[tuple[ServerID | None, str]] = set()
 
@@ -120,8 +115,6 @@ class Server:
         self.transfer: Transfer | None = None
         self.is_disputed = False
         """The cluster contradicts our snapshot (mixed-cluster rule 11)."""
-        silent_s = config.election_timeout_s if config.lease_reads else 0.0
-        self.promise = Promise(now + silent_s)
         self._watch_leaders(initial)
         check_at = now + self.random_timeout(config.snapshot_interval_s)
         self.snapshotting = Snapshotting(initial.snapshot, check_at)
@@ -140,6 +133,8 @@ class Server:
         """The last vote was given with an empty log, which qualifies anybody (rule 14)."""
         self.rounds_refused = 0
         """Campaigns in a row that a majority answered with no."""
+        self.pre_votes_hung_up: Counter[ServerID] = Counter()
+        """How often in a row each voter ended the stream instead of answering a pre-vote."""
         self.is_held_back = initial.campaign_after_write
         self.election_at = math.inf
         self.is_rearmed = False
@@ -263,7 +258,7 @@ class Server:
     def become_follower(self) -> None:
         """Stop leading or campaigning; the vote of this term stays."""
         if self.leadership is not None:
-            self._refuse_reads(self.leadership)
+            self.refused_reads.extend(self.leadership.reads.tokens())
             self.last_contact = self.leader_contact = self.now
         if self.transfer is not None and not self.transfer.is_sent:
             self.end_transfer("this server stopped leading before the other was ready")
@@ -274,13 +269,6 @@ class Server:
         if self.role is not Role.FOLLOWER:
             self.arm_election_timer()
             self.set_role(Role.FOLLOWER)
-
-    def _refuse_reads(self, leadership: Leadership) -> None:
-        for reader in leadership.reads.readers():
-            if isinstance(reader, FollowersRead):
-                self.reply(reader.call, ErrorResponse(error="this server leads no more"))
-            else:
-                self.refused_reads.append(reader)
 
     def end_transfer(self, error: str) -> None:
         """Tell how the transfer went; with an ``error`` this leader, if it is one, goes on."""

@@ -27,6 +27,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import PeerStoreError
+from libp2p.protocol_muxer.exceptions import MultiselectClientError
 from libp2p.stream_muxer.exceptions import MuxedConnUnavailable, MuxedStreamEOF
 from multiaddr import Multiaddr
 
@@ -50,8 +51,6 @@ RAFT_PROTOCOL: Final = TProtocol("/raft/1.0.0/rpc")
 SNAPSHOT_PROTOCOL: Final = TProtocol("/raft-over-libp2p/1.0.0/snapshot")
 """Snapshots that can be resumed, between Python peers (``wire.snapshot_transfer``)."""
 
-_NOT_SERVED: Final = "protocols not supported"
-"""How py-libp2p's error begins when the peer refused each protocol that was proposed."""
 _READ_BYTES: Final = 256 * 1024
 _MAX_REASONS: Final = 4
 _DYING_LOOKS: Final = 10
@@ -248,7 +247,7 @@ class Door:
     def serve(
         self,
         handler: Callable[[RaftStream], Awaitable[None]],
-        protocol: str = RAFT_PROTOCOL,
+        protocol: TProtocol = RAFT_PROTOCOL,
     ) -> None:
         """Let ``handler`` serve inbound streams. It must not raise; this door makes sure."""
 
@@ -264,11 +263,12 @@ class Door:
         # Our own host (node.swarm.announcing) hands over muxed streams without py-libp2p's
         # wrapping, whose price is several times that of a call.
         register = getattr(self._host, "set_bare_stream_handler", self._host.set_stream_handler)
-        register(TProtocol(protocol), serve_stream)
+        register(protocol, serve_stream)
 
-    def stop_serving(self, protocol: str = RAFT_PROTOCOL) -> None:
+    def stop_serving(self) -> None:
         """Refuse further inbound streams."""
-        self._host.remove_stream_handler(TProtocol(protocol))
+        self._host.remove_stream_handler(RAFT_PROTOCOL)
+        self._host.remove_stream_handler(SNAPSHOT_PROTOCOL)
 
     def may_serve(self, peer: ServerID, protocol: TProtocol) -> bool:
         """Tell whether to ask ``peer`` for ``protocol``: it names it (identify), or nothing yet."""
@@ -297,7 +297,7 @@ class Door:
             await self._dial(peer, timeout_s)
 
     async def open_stream(
-        self, peer: ServerID, timeout_s: float, protocol: str = RAFT_PROTOCOL
+        self, peer: ServerID, timeout_s: float, protocol: TProtocol = RAFT_PROTOCOL
     ) -> RaftStream:
         """Open a stream of ``protocol`` to ``peer``, connecting first if need be.
 
@@ -305,7 +305,6 @@ class Door:
         for: see ``transport.negotiation``.
 
         Raises:
-            NotServed: the peer said that it does not serve ``protocol``.
             PeerUnreachable: within ``timeout_s`` at the latest.
 
         """
@@ -322,7 +321,7 @@ class Door:
                     stream = await self._open_lazily(peer, protocol)
                     if stream is not None:
                         return stream
-                    negotiated = await self._host.new_stream(_peer_id(peer), [TProtocol(protocol)])
+                    negotiated = await self._host.new_stream(_peer_id(peer), [protocol])
                     return RaftStream(negotiated, self)
                 except SwarmException as error:
                     # No stream on the connection: it is dying, and listed a while longer
@@ -330,7 +329,7 @@ class Door:
                     failure = f"no {what}: {_words(error)}"
                     await self._until_disconnected(peer)
                 except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
-                    if _NOT_SERVED in str(error.__cause__):
+                    if isinstance(error.__cause__, MultiselectClientError):
                         self.does_not_serve(peer, protocol)
                         raise NotServed(f"no {what}: {_words(error)}") from error
                     raise PeerUnreachable(f"no {what}: {_words(error)}") from error
@@ -339,7 +338,7 @@ class Door:
                 self.disconnect_soon(peer)
         raise PeerUnreachable(failure)
 
-    async def _open_lazily(self, peer: ServerID, protocol: str) -> RaftStream | None:
+    async def _open_lazily(self, peer: ServerID, protocol: TProtocol) -> RaftStream | None:
         peer_id = _peer_id(peer)
         for connection in self._host.get_network().get_connections(peer_id):
             muxed_conn = connection.muxed_conn

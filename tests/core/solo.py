@@ -259,8 +259,8 @@ class Solo:
         self.machine.handle(ResponseReceived(call.call, response), self.now)
         self.turn()
 
-    def fail(self, call: Call, reason: str = "no answer") -> None:
-        self.machine.handle(CallFailed(call.call, reason), self.now)
+    def fail(self, call: Call, reason: str = "no answer", *, is_hung_up: bool = False) -> None:
+        self.machine.handle(CallFailed(call.call, reason, is_hung_up), self.now)
         self.turn()
 
     def connect(self, peer: str) -> None:

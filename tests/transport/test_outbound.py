@@ -89,7 +89,22 @@ async def test_a_stream_closed_without_an_answer_fails_the_call() -> None:
         a.call(1, id_of(called), vote(a))
         failed = await a.inbox.outcome()
 
-        assert failed == CallFailed(CallID(1), "the peer closed the stream without an answer")
+        why = "the peer closed the stream without an answer"
+        assert CallFailed(CallID(1), why, is_hung_up=True) == failed
+
+
+async def test_a_stream_closed_inside_an_answer_is_no_hanging_up() -> None:
+    async def break_off(stream: INetStream) -> None:
+        await stream.read(1)
+        await stream.write(b"\xa0")
+        await stream.close()
+
+    async with against(break_off, PATIENT) as (a, called):
+        a.call(1, id_of(called), vote(a))
+        failed = await a.inbox.outcome()
+
+        assert isinstance(failed, CallFailed)
+        assert not failed.is_hung_up
 
 
 async def test_a_peer_without_raft_is_named_as_such() -> None:
