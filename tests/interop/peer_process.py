@@ -9,10 +9,9 @@ import hashlib
 import json
 import shutil
 import signal
-import subprocess
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,10 +19,10 @@ import trio
 
 from keys.identity import Identity
 from raft_over_libp2p.types import Index, LogEntry, LogType, ServerID, Term
+from tests.interop.processes import Running, Spawn, spawn
 
 __all__ = ["PeerError", "PeerOptions", "PeerProcess", "PeerStatus", "id_of", "introduce", "seed_of"]
 
-_PROJECT: Final = Path(__file__).resolve().parents[2]
 _READY_TIMEOUT_S: Final = 20.0
 """Go takes 20 ms; Python imports libp2p first, which may take 5 s on a busy machine."""
 _COMMAND_TIMEOUT_S: Final = 20.0
@@ -50,6 +49,8 @@ class PeerOptions:
     """``raft``: a plain server that records what it applies. ``cluster``: IPFS Cluster's component."""
     secret: str | None = None
     security: str | None = None
+    never_dial: str | None = None
+    """IDs of peers, with commas between, that connect to this one by themselves."""
     identity: str | None = None
     """An ``identity.json``; without it the key comes from the peer's name."""
     store: str | None = None
@@ -73,7 +74,7 @@ class PeerOptions:
 
     def flags(self) -> list[str]:
         """Return the command line of these options."""
-        names = (field.name for field in fields(self) if field.name != "voters")
+        names = (option.name for option in fields(self) if option.name != "voters")
         values = ((name, getattr(self, name)) for name in names)
         return [_flag(name, value) for name, value in values if value is not None]
 
@@ -90,6 +91,8 @@ class PeerStatus:
     applied_index: Index
     configuration: list[dict[str, str]]
     connected: list[str]
+    dialled: list[str] = field(default_factory=list)
+    """Peers to which it opened a connection itself (a Go peer says so)."""
 
 
 def seed_of(name: str) -> bytes:
@@ -116,15 +119,17 @@ class PeerProcess:
         folder: Path,
         nursery: trio.Nursery,
         options: PeerOptions,
+        spawn: Spawn = spawn,
     ) -> None:
         self.name = name
         self.options = options
         self.id = id_of(name)
         self.addresses: list[str] = []
         self._command = tuple(command)
+        self._spawn = spawn
         self._folder = folder
         self._nursery = nursery
-        self._process: trio.Process | None = None
+        self._process: Running | None = None
         self._known: dict[str, str] = {}
         self._next_request = 0
         self._sending = trio.Lock()
@@ -139,6 +144,11 @@ class PeerProcess:
         """Its listening multiaddr, ending in ``/p2p/ID``."""
         return self.addresses[0]
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not killed since."""
+        return self._process is not None
+
     async def start(self) -> None:
         """Start the process and wait until it listens; again after :meth:`kill` or :meth:`quit`.
 
@@ -150,13 +160,7 @@ class PeerProcess:
         """
         self._ready = _Answer()
         self._ended = trio.Event()
-        self._process = await trio.lowlevel.open_process(
-            [*self._command, *self._arguments()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=_PROJECT,
-        )
+        self._process = await self._spawn([*self._command, *self._arguments()])
         logged = trio.Event()
         self._nursery.start_soon(self._read_log, self._process, logged)
         self._nursery.start_soon(self._read_answers, self._process, logged)
@@ -235,9 +239,14 @@ class PeerProcess:
         self._known[peer] = address
         await self.ask("connect", peer=peer, address=address)
 
-    async def apply(self, *data: bytes) -> list[Index]:
-        """Propose all of ``data`` at once; return the indexes when all are applied here."""
-        result = await self.ask("apply", data=[item.hex() for item in data])
+    async def apply(self, *data: bytes, extensions: bytes = b"") -> list[Index]:
+        """Propose all of ``data`` at once; return the indexes when all are applied here.
+
+        Each entry carries ``extensions`` (hashicorp's ``ApplyLog``).
+        """
+        result = await self.ask(
+            "apply", data=[item.hex() for item in data], extensions=extensions.hex()
+        )
         return [Index(index) for index in result["indexes"]]
 
     async def dump(self, first: int = 0, last: int = 0) -> list[LogEntry]:
@@ -301,7 +310,7 @@ class PeerProcess:
         """The end of its log."""
         return "\n".join(self._log)
 
-    def _running(self) -> trio.Process:
+    def _running(self) -> Running:
         if self._process is None:
             raise PeerError(f"peer {self.name} is not running")
         return self._process
@@ -319,7 +328,7 @@ class PeerProcess:
         log = self.log()
         return PeerError(f"peer {self.name}: {what}" + (f"\nits log:\n{log}" if log else ""))
 
-    async def _read_answers(self, process: trio.Process, logged: trio.Event) -> None:
+    async def _read_answers(self, process: Running, logged: trio.Event) -> None:
         try:
             if process.stdout is not None:
                 async with process.stdout:
@@ -353,7 +362,7 @@ class PeerProcess:
         else:
             answer.finish(message["result"])
 
-    async def _read_log(self, process: trio.Process, logged: trio.Event) -> None:
+    async def _read_log(self, process: Running, logged: trio.Event) -> None:
         if process.stderr is not None:
             async with process.stderr:
                 unfinished = ""

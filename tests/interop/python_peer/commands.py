@@ -73,10 +73,12 @@ class _Commands:
             and conditions["servers"] in (None, _members(core))
         )
 
-    async def apply(self, data: Sequence[str]) -> dict[str, object]:
+    async def apply(self, data: Sequence[str], extensions: str) -> dict[str, object]:
         payloads = [bytes.fromhex(item) for item in data]
         before = self._raft.status().core.last_index
-        await self._raft.apply_many(payloads, timeout_s=_TIMEOUT_S)
+        await self._raft.apply_many(
+            payloads, timeout_s=_TIMEOUT_S, extensions=bytes.fromhex(extensions)
+        )
         # Tests propose one batch at a time: it stands right behind what was there before.
         return {"indexes": [before + 1 + offset for offset in range(len(payloads))]}
 

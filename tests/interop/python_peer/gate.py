@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from libp2p.abc import INetConn, INetStream, INetwork, INotifee
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
@@ -16,14 +18,18 @@ __all__ = ["Gate"]
 class Gate(INotifee):
     """Dials for a swarm, but not to those blocked, and closes what these open."""
 
-    def __init__(self, swarm: PeerSwarm) -> None:
+    def __init__(self, swarm: PeerSwarm, never_dial: Collection[ServerID]) -> None:
         self._swarm = swarm
+        self.never_dial = frozenset(never_dial)
+        """Peers that connect by themselves, and are not to be dialled."""
         self._blocked: set[ServerID] = set()
         swarm.host.get_network().register_notifee(self)
 
     async def dial(self, peer: ServerID, timeout_s: float) -> None:
         if peer in self._blocked:
             raise PeerUnreachable("shut out by the test")
+        if peer in self.never_dial:
+            raise PeerUnreachable("it is to connect by itself")
         await self._swarm.dial(peer, timeout_s)
 
     async def block(self, peer: ServerID) -> None:

@@ -27,6 +27,7 @@ class Options:
     data_folder: Path
     record: bool
     peers: dict[ServerID, Multiaddr | None]
+    never_dial: list[ServerID]
     bootstrap: bool
     lose_snapshot_answers: bool
     log: str
@@ -49,6 +50,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--record", type=_parse_bool, default=True)
     parser.add_argument("--peers", type=_parse_peers, default={})
+    parser.add_argument("--never-dial", type=_parse_list, default=[])
     parser.add_argument("--bootstrap", type=_parse_bool, default=False)
     parser.add_argument("--lose-snapshot-answers", type=_parse_bool, default=False)
     parser.add_argument("--log", default="error")
@@ -74,6 +76,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
         data_folder=values.data / "raft",  # cluster.lock stands beside it
         record=values.record,
         peers=values.peers,
+        never_dial=values.never_dial,
         bootstrap=values.bootstrap,
         lose_snapshot_answers=values.lose_snapshot_answers,
         log=values.log,
@@ -100,6 +103,10 @@ _NUMBERS = ("max_append_entries", "snapshot_threshold", "trailing_logs")
 
 def _parse_bool(text: str) -> bool:
     return {"true": True, "false": False}[text]
+
+
+def _parse_list(text: str) -> list[ServerID]:
+    return [ServerID(part) for part in text.split(",") if part]
 
 
 def _parse_peers(text: str) -> dict[ServerID, Multiaddr | None]:

@@ -67,9 +67,10 @@ async def open_server(options: Options) -> AsyncIterator[Server]:
             if address is not None:
                 swarm.book.add(ID.from_base58(peer), [address])
         start = _open_component if options.mode == "cluster" else _open_raft
-        async with start(options, swarm, Gate(swarm)) as server, trio.open_nursery() as nursery:
+        gate = Gate(swarm, options.never_dial)
+        async with start(options, swarm, gate) as server, trio.open_nursery() as nursery:
             for peer, address in options.peers.items():
-                if address is not None and peer != str(swarm.peer_id):
+                if address is not None and peer not in {str(swarm.peer_id), *gate.never_dial}:
                     nursery.start_soon(_greet, swarm, peer)
             yield server
             nursery.cancel_scope.cancel()

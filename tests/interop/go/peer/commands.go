@@ -7,6 +7,7 @@ import (
 	"time"
 
 	hraft "github.com/hashicorp/raft"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -70,15 +71,21 @@ func status(p *peerNode, _ []byte) (any, error) {
 	for _, s := range configuration.Configuration().Servers {
 		servers = append(servers, map[string]any{"id": s.ID, "address": s.Address, "suffrage": s.Suffrage.String()})
 	}
-	connected := []string{}
+	connected, dialled := []string{}, []string{}
 	for _, id := range p.host.Network().Peers() {
 		connected = append(connected, id.String())
+		for _, conn := range p.host.Network().ConnsToPeer(id) {
+			if conn.Stat().Direction == network.DirOutbound {
+				dialled = append(dialled, id.String())
+			}
+		}
 	}
 	_, leader := p.raft.LeaderWithID()
 	return map[string]any{
 		"state": p.raft.State().String(), "term": term(p), "leader": leader,
 		"last_index": p.raft.LastIndex(), "commit_index": p.raft.CommitIndex(),
-		"applied_index": p.raft.AppliedIndex(), "configuration": servers, "connected": connected,
+		"applied_index": p.raft.AppliedIndex(), "configuration": servers,
+		"connected": connected, "dialled": dialled,
 	}, nil
 }
 
@@ -135,7 +142,8 @@ func wait(p *peerNode, args waitArgs) (any, error) {
 }
 
 type applyArgs struct {
-	Data []hexBytes `json:"data"`
+	Data       []hexBytes `json:"data"`
+	Extensions hexBytes   `json:"extensions"` // of each entry
 }
 
 // apply proposes all of data at once, in order, and answers with their indexes when all are
@@ -143,7 +151,8 @@ type applyArgs struct {
 func apply(p *peerNode, args applyArgs) (any, error) {
 	futures := make([]hraft.ApplyFuture, len(args.Data))
 	for i, data := range args.Data {
-		futures[i] = p.raft.Apply(data, enqueueTimeout)
+		entry := hraft.Log{Data: data, Extensions: args.Extensions}
+		futures[i] = p.raft.ApplyLog(entry, enqueueTimeout)
 	}
 	indexes := make([]uint64, 0, len(futures))
 	for _, future := range futures {

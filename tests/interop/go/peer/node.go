@@ -27,7 +27,7 @@ type peerNode struct {
 }
 
 func startPeer(o *options) (*peerNode, error) {
-	g := newGate()
+	g := newGate(o.neverDial)
 	h, err := newHost(o, g)
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ type options struct {
 	logCache  int
 	record    bool // keep what was applied (mode raft); benchmarks do not
 	peers     []peer.AddrInfo
+	neverDial []peer.ID // who connects to this peer, and is not to be dialled by it
 	bootstrap bool
 	logLevel  string
 
@@ -41,7 +42,7 @@ type options struct {
 func parseOptions(args []string) (*options, error) {
 	o := &options{raft: hraft.DefaultConfig()}
 	f := flag.NewFlagSet("peer", flag.ContinueOnError)
-	var peers string
+	var peers, neverDial string
 	f.StringVar(&o.mode, "mode", "raft", "raft or cluster")
 	f.StringVar(&o.listen, "listen", "/ip4/127.0.0.1/tcp/0", "multiaddr to listen on")
 	f.StringVar(&o.seed, "seed", "", "Ed25519 seed, 32 bytes in hex")
@@ -53,6 +54,7 @@ func parseOptions(args []string) (*options, error) {
 	f.IntVar(&o.logCache, "log-cache", 512, "entries cached in front of the store")
 	f.BoolVar(&o.record, "record", true, "keep every applied entry for the command state")
 	f.StringVar(&peers, "peers", "", "the first voters, in order: comma-separated id@multiaddr, this peer among them")
+	f.StringVar(&neverDial, "never-dial", "", "comma-separated IDs of peers that connect to this one")
 	f.BoolVar(&o.bootstrap, "bootstrap", false, "bootstrap with -peers when there is no state")
 	f.BoolVar(&o.loseSnapshotAnswers, "lose-snapshot-answers", false, "lose answers to InstallSnapshot")
 	f.StringVar(&o.logLevel, "log", "error", "debug, info, warn or error")
@@ -79,6 +81,13 @@ func parseOptions(args []string) (*options, error) {
 	if o.peers, err = parsePeers(peers); err != nil {
 		return nil, err
 	}
+	for _, text := range splitList(neverDial) {
+		id, err := peer.Decode(text)
+		if err != nil {
+			return nil, fmt.Errorf("-never-dial %q: %w", text, err)
+		}
+		o.neverDial = append(o.neverDial, id)
+	}
 	return o, o.check()
 }
 
@@ -98,10 +107,14 @@ func (o *options) check() error {
 	return nil
 }
 
+func splitList(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
+}
+
 // parsePeers reads id@multiaddr,id@multiaddr; an address may be left out (id@).
 func parsePeers(text string) ([]peer.AddrInfo, error) {
 	var peers []peer.AddrInfo
-	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' }) {
+	for _, part := range splitList(text) {
 		id, address, found := strings.Cut(part, "@")
 		if !found {
 			return nil, fmt.Errorf("peer %q is not id@multiaddr", part)
