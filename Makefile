@@ -40,9 +40,9 @@ IMAGES ?= 100000
 crash-images: $(VENV)/.dev
 	@$(BIN)/python -m tests.storage --images $(IMAGES) $(ARGS)
 
-# Clusters of Go and Python peers; the last line counts the cases. Needs go.
+# Clusters of Go and Python peers; the last line counts the cases. FULL=1: all of the matrix. Needs go.
 interop: $(VENV)/.dev
-	@$(BIN)/python -m tests.interop -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/python -m tests.interop $(if $(FULL),--full) -n 2 --dist worksteal $(ARGS)
 
 # Clusters of real peers under faults, judged by porcupine. Needs root, network namespaces and go.
 MINUTES ?= 10
