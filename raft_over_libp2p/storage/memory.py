@@ -17,7 +17,7 @@ from raft_over_libp2p.core.interfaces import SnapshotMeta
 from raft_over_libp2p.core.ready import HardState
 from raft_over_libp2p.errors import LocalProtocolError, StorageError
 from raft_over_libp2p.storage.interface import SkippedSnapshot, SnapshotInfo
-from raft_over_libp2p.types import NO_TERM, Index, LogEntry, LogType, ServerID, Term
+from raft_over_libp2p.types import CONFIGURATION_TYPES, NO_TERM, Index, LogEntry, ServerID, Term
 
 __all__ = ["MemoryLog", "MemorySnapshots", "MemoryStable", "MemoryStores"]
 
@@ -62,7 +62,7 @@ class MemoryLog:
 
     def configuration_entries(self) -> tuple[LogEntry, ...]:
         with self._lock:
-            return tuple(e for e in self._entries if e.type is LogType.CONFIGURATION)
+            return tuple(e for e in self._entries if e.type in CONFIGURATION_TYPES)
 
     def place(self, index: Index) -> tuple[str, int]:
         with self._lock:

@@ -25,7 +25,9 @@ from raft_over_libp2p.storage.interface import (
     SnapshotStore,
     StableStore,
 )
+from raft_over_libp2p.testing.contract import ContractBroken
 from raft_over_libp2p.types import (
+    CONFIGURATION_TYPES,
     NO_TERM,
     Configuration,
     Index,
@@ -41,7 +43,6 @@ __all__ = [
     "LOG_STORE_CHECKS",
     "SNAPSHOT_STORE_CHECKS",
     "STABLE_STORE_CHECKS",
-    "ContractBroken",
     "check_log_store",
     "check_snapshot_store",
     "check_stable_store",
@@ -53,10 +54,6 @@ SnapshotsT = TypeVar("SnapshotsT", bound=SnapshotStore)
 
 _ALL: Final = 1 << 30
 _MEMBERS: Final = Configuration.of_voters(ServerID("a"), ServerID("b"))
-
-
-class ContractBroken(AssertionError):
-    """A store does not do what ``storage.interface`` promises; says what was expected."""
 
 
 def check_log_store(
@@ -110,7 +107,7 @@ def _refused(what: str, error_type: type[RaftError], call: Callable[[], object])
 
 def _entry(index: int, term: int = 1, kind: LogType = LogType.COMMAND) -> LogEntry:
     data = b"entry %d of %d" % (index, term)
-    if kind is LogType.CONFIGURATION:
+    if kind in CONFIGURATION_TYPES:
         data = GoConfigurationCodec().encode(_MEMBERS)
     made = LogEntry(Index(index), Term(term), kind, data, b"extensions")
     encode_entry(made)
@@ -193,8 +190,8 @@ def _log_refuses_to_read_what_it_lacks(log: LogStore, _reopen: Callable[[], LogS
 
 def _log_lists_configurations(log: LogStore, reopen: Callable[[], LogStore]) -> None:
     made = _entries(1, 9)
-    for index in (1, 4, 8):
-        made[index - 1] = _entry(index, kind=LogType.CONFIGURATION)
+    for index, kind in zip((1, 4, 8), CONFIGURATION_TYPES, strict=True):
+        made[index - 1] = _entry(index, kind=kind)
     log.write(None, made)
     _equal("configurations", (made[0], made[3], made[7]), log.configuration_entries())
     log.write(Index(8), ())

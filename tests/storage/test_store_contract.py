@@ -22,11 +22,11 @@ from raft_over_libp2p.storage.memory import (
 )
 from raft_over_libp2p.storage.snapshot_store import FileSnapshotStore
 from raft_over_libp2p.storage.vote_store import VoteStore
+from raft_over_libp2p.testing.contract import ContractBroken
 from raft_over_libp2p.testing.store_contract import (
     LOG_STORE_CHECKS,
     SNAPSHOT_STORE_CHECKS,
     STABLE_STORE_CHECKS,
-    ContractBroken,
     check_log_store,
     check_snapshot_store,
     check_stable_store,
