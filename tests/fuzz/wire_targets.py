@@ -11,6 +11,7 @@ from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
     ErrorResponse,
     InstallSnapshotRequest,
+    InstallSnapshotResponse,
     Request,
     RequestPreVoteRequest,
     RequestVoteRequest,
@@ -25,7 +26,7 @@ from raft_over_libp2p.errors import (
 )
 from raft_over_libp2p.transport.authorise import authorise
 from raft_over_libp2p.transport.negotiation import Proposal, ProposalRefusedError
-from raft_over_libp2p.types import ServerID
+from raft_over_libp2p.types import Configuration, Index, ServerID, Term
 from raft_over_libp2p.wire import (
     DecodedRequest,
     RequestReader,
@@ -40,6 +41,15 @@ from raft_over_libp2p.wire import (
 )
 from raft_over_libp2p.wire.go_time import canonical_time
 from raft_over_libp2p.wire.legacy_reader import LegacyReader, MoreBytesNeeded
+from raft_over_libp2p.wire.snapshot_transfer import (
+    AnswerReader,
+    ChunkReader,
+    OfferReader,
+    encode_chunk_header,
+    encode_go_on,
+    encode_offer,
+    encode_outcome,
+)
 from tests.fuzz.target import Target, cuts
 from tests.wire.recorded import recorded
 
@@ -283,7 +293,78 @@ def _answers() -> list[bytes]:
     return [header + b"\x10/raft/1.0.0/rpc\nrest", header + b"\x03na\n", header]
 
 
+def snapshot_offers(data: bytes) -> None:
+    """However an offer is cut, it is the same one."""
+    whole, slow = OfferReader(), OfferReader()
+    message = whole.feed(data)
+    pieces = [slow.feed(piece) for piece in cuts(data)]
+    if message is not None:
+        assert [message] == [piece for piece in pieces if piece is not None]
+        assert whole.sha256 == slow.sha256
+
+
+def snapshot_chunks(data: bytes) -> None:
+    """However they are cut, the chunks are the same, and never much is held."""
+    slow, found = ChunkReader(), []
+    chunks = ChunkReader().feed(data)
+    for piece in cuts(data):
+        found += slow.feed(piece)
+        assert slow.buffered_bytes < limits.SNAPSHOT_CHUNK_BYTES + 20
+    assert chunks == found
+    again = b"".join(encode_chunk_header(c.term, c.offset, len(c.data)) + c.data for c in chunks)
+    assert data.startswith(again)
+
+
+def snapshot_answers(data: bytes) -> None:
+    """However it is cut, an answer is an offset within the snapshot or a response."""
+
+    def answers(pieces: Iterable[bytes]) -> list[object]:
+        reader, found = AnswerReader(_OFFERED), []
+        for piece in pieces:
+            answer = reader.feed(piece)
+            while answer is not None and len(found) < 2:
+                found.append(answer)
+                answer = reader.feed(b"") if isinstance(answer, int) else None
+            if found and not isinstance(found[-1], int):
+                break
+        return found
+
+    whole = answers([data])
+    assert whole == answers(cuts(data))
+    assert all(not isinstance(one, int) or one <= _OFFERED.size_bytes for one in whole)
+
+
+_OFFERED = InstallSnapshotRequest(
+    term=Term(3),
+    leader=US,
+    last_log_index=Index(9),
+    last_log_term=Term(2),
+    configuration=Configuration.of_voters(US),
+    configuration_index=Index(1),
+    size_bytes=100_000,
+)
+
+
+def _offers() -> list[bytes]:
+    return [encode_offer(bytes(range(32)), encode_request(_OFFERED, US))]
+
+
+def _chunks() -> list[bytes]:
+    return [
+        encode_chunk_header(Term(3), 0, 5) + b"hello" + encode_chunk_header(Term(3), 5, 1) + b"x"
+    ]
+
+
+def _snapshot_answers() -> list[bytes]:
+    done = InstallSnapshotResponse(term=Term(3), success=True)
+    outcome = encode_outcome(encode_response(done, US))
+    return [encode_go_on(70_000) + outcome, outcome]
+
+
 TARGETS = (
+    Target("snapshot-offers", snapshot_offers, _offers, _BROKEN),
+    Target("snapshot-chunks", snapshot_chunks, _chunks, _BROKEN),
+    Target("snapshot-answers", snapshot_answers, _snapshot_answers, _BROKEN),
     Target("wire-requests", requests, _requests, _BROKEN),
     Target("wire-authorise", authorised, _requests, (PeerIDMismatch, UnsupportedVersion)),
     Target("wire-responses", responses, _response_seeds, _BROKEN),
