@@ -33,7 +33,17 @@ if TYPE_CHECKING:
         UnauthorisedPeer,
     )
     from raft_over_libp2p.oplog import OpLog, State
-    from raft_over_libp2p.raft import FSM, OpCodec, Raft, RaftStatus, StateMachine
+    from raft_over_libp2p.raft import (
+        FSM,
+        AppliedOnce,
+        OpCodec,
+        Raft,
+        RaftStatus,
+        RequestID,
+        RequestOutcome,
+        RequestState,
+        StateMachine,
+    )
     from raft_over_libp2p.raft.recover_cluster import recover_cluster
     from raft_over_libp2p.storage.bootstrap import (
         bootstrap_cluster,
@@ -78,7 +88,17 @@ _HOMES = {
         "UnauthorisedPeer",
     ),
     "oplog": ("OpLog", "State"),
-    "raft": ("FSM", "OpCodec", "Raft", "RaftStatus", "StateMachine"),
+    "raft": (
+        "FSM",
+        "AppliedOnce",
+        "OpCodec",
+        "Raft",
+        "RaftStatus",
+        "RequestID",
+        "RequestOutcome",
+        "RequestState",
+        "StateMachine",
+    ),
     "raft.recover_cluster": ("recover_cluster",),
     "storage.bootstrap": ("bootstrap_cluster", "get_configuration", "has_existing_state"),
     "storage.data_folder": ("DataFolder",),
@@ -101,6 +121,7 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 
 __all__ = [
     "FSM",
+    "AppliedOnce",
     "Configuration",
     "CorruptLog",
     "CorruptSnapshot",
@@ -129,6 +150,9 @@ __all__ = [
     "RaftStatus",
     "ReloadableConfig",
     "RemoteProtocolError",
+    "RequestID",
+    "RequestOutcome",
+    "RequestState",
     "Server",
     "ServerID",
     "State",

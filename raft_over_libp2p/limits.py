@@ -9,6 +9,7 @@ __all__ = [
     "MAX_APPEND_ENTRIES",
     "MAX_APPLY_BATCH_ENTRIES",
     "MAX_DECODE_BYTES",
+    "MAX_ENTRIES_READ_FOR_REQUESTS",
     "MAX_ENTRY_DATA_BYTES",
     "MAX_FRAME_RECEIVED_BYTES",
     "MAX_FRAME_SENT_BYTES",
@@ -27,6 +28,8 @@ __all__ = [
     "MAX_PENDING_REPLIES_PER_STREAM",
     "MAX_PROPOSALS_QUEUED",
     "MAX_PROPOSAL_BYTES_QUEUED",
+    "MAX_REQUEST_IDS",
+    "MAX_REQUEST_RESULTS",
     "MAX_SERVERS",
     "MAX_SMALL_FIELD_BYTES",
     "MAX_SMALL_FRAME_BYTES",
@@ -108,6 +111,12 @@ MAX_FRUITLESS_SNAPSHOT_STREAMS: Final = 5
 """Broken one after the other without the peer getting further: then the call has failed."""
 SNAPSHOT_REOPEN_S: Final = 30.0
 """For a new stream after a broken one: as long as a restart takes. The log waits meanwhile."""
+MAX_REQUEST_IDS: Final = 64 * KIB
+"""IDs of operations kept in memory, some 200 bytes each; older ones count as compacted."""
+MAX_REQUEST_RESULTS: Final = 1024
+"""What applying operations with an ID gave; a repeated call beyond them learns only *done*."""
+MAX_ENTRIES_READ_FOR_REQUESTS: Final = 32 * KIB
+"""Read at start to find request IDs: more than a snapshot leaves behind, in under a second."""
 MAX_STALE_TAIL_ENTRIES: Final = 64 * KIB
 """No-ops a leader appends to outgrow a peer's stale log: what a Go leader that is cut off takes
 in until its lease ends (0.5 s at 65 000 entries a second) is less."""

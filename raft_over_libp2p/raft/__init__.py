@@ -2,7 +2,19 @@
 
 from raft_over_libp2p.raft.fsm import FSM
 from raft_over_libp2p.raft.inspecting import RaftStatus
+from raft_over_libp2p.raft.request_id import RequestID
+from raft_over_libp2p.raft.requesting import AppliedOnce, RequestOutcome, RequestState
 from raft_over_libp2p.raft.server import Raft
 from raft_over_libp2p.raft.state_machine import OpCodec, StateMachine
 
-__all__ = ["FSM", "OpCodec", "Raft", "RaftStatus", "StateMachine"]
+__all__ = [
+    "FSM",
+    "AppliedOnce",
+    "OpCodec",
+    "Raft",
+    "RaftStatus",
+    "RequestID",
+    "RequestOutcome",
+    "RequestState",
+    "StateMachine",
+]

@@ -40,6 +40,7 @@ from raft_over_libp2p.raft.log_writer import InlineLogWriter, LogThread, LogWrit
 from raft_over_libp2p.raft.observers import Observed, Observer, peer_changes
 from raft_over_libp2p.raft.proposals import Proposals
 from raft_over_libp2p.raft.reads import Reads
+from raft_over_libp2p.raft.request_table import RequestTable
 from raft_over_libp2p.raft.snapshots import Snapshots
 from raft_over_libp2p.raft.waiting import Waiter
 from raft_over_libp2p.storage.interface import Stores
@@ -99,6 +100,8 @@ class Driver:
         self.role_changed = RoleChanged(Role.FOLLOWER, Term(0))
         self.leader_changed = LeaderChanged(None, Term(0))
         self.observers: list[Observer] = []
+        self.requests = RequestTable()
+        """Which request IDs the log holds."""
         self._committed = Configuration()
         self._fsm = fsm
         self.config = config
@@ -146,6 +149,7 @@ class Driver:
             codec=_CODEC,
             now=now,
         )
+        self.requests = RequestTable.of_log(self.folder.log)
         status = core.status(now)
         self.latest = self._committed = status.configuration
         self.role_changed = RoleChanged(Role.FOLLOWER, status.term)
@@ -245,11 +249,15 @@ class Driver:
         if self._next_disk_probe <= now:
             self._next_disk_probe = now + _DISK_PROBE_INTERVAL_S
             self.log_writer.probe()
+        has_changed = False
         if self.proposals.has_new:
-            self.proposals.hand_in(core, now)
+            if self.proposals.has_requests:
+                # The table must know what this turn's events did to the log.
+                has_changed = self._discharge(core.take_ready())
+            self.proposals.hand_in(core, self.requests, now)
         if self.reads.has_new:
             self.reads.hand_in(core, now)
-        has_changed = self._discharge(core.take_ready())
+        has_changed = self._discharge(core.take_ready()) or has_changed
         if self._to_apply:
             has_changed = True
             core.handle(Applied(self._apply_some()), now)
@@ -265,6 +273,7 @@ class Driver:
         if ready.write is not None:
             for entry in ready.write.append:
                 encode_entry(entry)
+            self.requests.follow(ready.write)
             self.log_writer.submit(ready.write)
         if ready.send:
             self.transport.send(list(map(self.snapshots.with_size, ready.send)))
@@ -308,6 +317,8 @@ class Driver:
         batch = [self._to_apply.popleft() for _ in range(count)]
         commands = [entry for entry in batch if entry.type is LogType.COMMAND]
         results = self._fsm.apply(commands) if commands else ()
+        if commands:
+            self.requests.applied(commands, results)
         self.applied_index = batch[-1].index
         self.proposals.resolve(batch, results, self.leader)
         return self.applied_index

@@ -11,7 +11,15 @@ import trio
 
 from raft_over_libp2p import limits
 from raft_over_libp2p.core.machine import Machine
-from raft_over_libp2p.errors import NotLeader, OutcomeUnknown, ProposalRefused
+from raft_over_libp2p.core.ready import Role
+from raft_over_libp2p.errors import (
+    LocalProtocolError,
+    NotLeader,
+    OutcomeUnknown,
+    ProposalRefused,
+)
+from raft_over_libp2p.raft.request_id import RequestID, is_framed
+from raft_over_libp2p.raft.request_table import RequestTable
 from raft_over_libp2p.raft.waiting import Waiter
 from raft_over_libp2p.types import NO_INDEX, Index, LogEntry, LogType, ServerID, Term
 from raft_over_libp2p.wire.go_time import go_time
@@ -22,9 +30,26 @@ __all__ = ["Proposal", "Proposals"]
 class Proposal:
     """Operations one caller proposed together, from its call to their results."""
 
-    __slots__ = ("data", "extensions", "first", "results", "size_bytes", "term", "type", "waiter")
+    __slots__ = (
+        "data",
+        "extensions",
+        "first",
+        "repeats",
+        "request",
+        "results",
+        "size_bytes",
+        "term",
+        "type",
+        "waiter",
+    )
 
-    def __init__(self, data: tuple[bytes, ...], kind: LogType, extensions: bytes) -> None:
+    def __init__(
+        self,
+        data: tuple[bytes, ...],
+        kind: LogType,
+        extensions: bytes,
+        request: RequestID | None = None,
+    ) -> None:
         self.data = data
         self.type = kind
         self.extensions = extensions
@@ -34,6 +59,10 @@ class Proposal:
         """Index of its first entry; 0 until it was handed to the core."""
         self.term = Term(0)
         self.results: list[Any] = []
+        self.request = request
+        """The ID that ``extensions`` hold."""
+        self.repeats: Index | None = None
+        """Where the log holds ``request`` already: then nothing was appended."""
 
     @property
     def last(self) -> int:
@@ -50,6 +79,8 @@ class Proposals:
     def __init__(self) -> None:
         self._new: list[Proposal] = []
         self._in_log: deque[Proposal] = deque()
+        self.has_requests = False
+        """Whether any that is new has a request ID."""
         self._count = 0
         self._bytes = 0
 
@@ -61,6 +92,8 @@ class Proposals:
         self, proposal: Proposal, wake: Callable[[], None], *, timeout_s: float
     ) -> list[Any]:
         """Queue ``proposal``, ``wake`` the driver, and return the results; see ``Raft.apply``."""
+        if proposal.request is None and proposal.extensions and is_framed(proposal.extensions):
+            raise LocalProtocolError("these extensions begin as a request ID does")
         count, size = len(proposal.data), proposal.size_bytes
         if self._count + count > limits.MAX_PROPOSALS_QUEUED:
             raise ProposalRefused(f"{self._count} operations wait already; try again later")
@@ -69,6 +102,7 @@ class Proposals:
         self._count += count
         self._bytes += size
         self._new.append(proposal)
+        self.has_requests = self.has_requests or proposal.request is not None
         wake()
         try:
             with trio.move_on_after(timeout_s):
@@ -100,12 +134,19 @@ class Proposals:
         message = f"no majority agreed on entry {index} within {timeout_s:g} s"
         raise OutcomeUnknown(f"{message}; it may still be applied")
 
-    def hand_in(self, core: Machine, now: float) -> None:
-        """Give the core all that is new, a run of the same kind in one call."""
-        proposals, self._new = self._new, []
+    def hand_in(self, core: Machine, requests: RequestTable, now: float) -> None:
+        """Give the core all that is new, a run of the same kind in one call.
+
+        ``requests`` must know the core's log as it is now, where :attr:`has_requests`.
+        """
+        proposals, self._new, self.has_requests = self._new, [], False
         appended_at = go_time(time.time_ns())
         start = 0
         while start < len(proposals):
+            if proposals[start].request is not None:
+                self._hand_in_once(core, proposals[start], requests, now, appended_at)
+                start += 1
+                continue
             kind, extensions = proposals[start].type, proposals[start].extensions
             end = start + 1
             while (
@@ -116,6 +157,42 @@ class Proposals:
                 end += 1
             self._hand_in_run(core, proposals[start:end], now, appended_at)
             start = end
+
+    def _hand_in_once(
+        self,
+        core: Machine,
+        proposal: Proposal,
+        requests: RequestTable,
+        now: float,
+        appended_at: bytes,
+    ) -> None:
+        """Give the core an operation with a request ID, unless the log may hold it already."""
+        request, status = proposal.request, core.status(now)
+        if request is None:
+            raise LocalProtocolError("no request ID")
+        index = requests.find(request)
+        if index is not None:
+            if status.role is Role.LEADER or index <= status.applied_index:
+                proposal.repeats = index
+                proposal.waiter.set_value([])
+            else:
+                proposal.waiter.set_error(NotLeader(status.leader))
+        elif status.role is not Role.LEADER:
+            proposal.waiter.set_error(NotLeader(status.leader))
+        elif request.since > status.last_index:
+            message = f"the request ID is of another cluster: valid since entry {request.since}"
+            proposal.waiter.set_error(ProposalRefused(message))
+        elif not requests.reaches(request):
+            proposal.waiter.set_error(
+                OutcomeUnknown(
+                    f"entries up to {requests.known_after} are compacted, so nobody can tell "
+                    f"whether request {request} was applied; it is not applied now: ask the state"
+                )
+            )
+        else:
+            self._hand_in_run(core, [proposal], now, appended_at)
+            if proposal.first:
+                requests.appended(request, proposal.first)
 
     def _hand_in_run(
         self, core: Machine, run: list[Proposal], now: float, appended_at: bytes

@@ -14,6 +14,7 @@ from raft_over_libp2p.core.interfaces import Random
 from raft_over_libp2p.errors import ProposalRefused
 from raft_over_libp2p.raft.driver import Driver
 from raft_over_libp2p.raft.fsm import FSM
+from raft_over_libp2p.raft.proposals import Proposal
 from raft_over_libp2p.raft.single_error import single_error
 from raft_over_libp2p.storage.interface import Stores
 from raft_over_libp2p.transport.interface import Transport
@@ -95,6 +96,14 @@ class Running:
         """
         self._driver.end("shutdown was called")
         await self._driver.stopped.wait()
+
+    async def _propose(self, proposal: Proposal, timeout_s: float) -> list[Any]:
+        self._check_open()
+        if self._driver.is_disk_full:
+            raise ProposalRefused("the disk is full; free some space on this peer or ask another")
+        return await self._driver.proposals.propose(
+            proposal, self._driver.wake, timeout_s=timeout_s
+        )
 
     def _check_open(self) -> None:
         if why := self._driver.end_reason:

@@ -8,13 +8,14 @@ from typing import Any, Generic, TypeVar
 
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.interfaces import Random
-from raft_over_libp2p.errors import ProposalRefused
 from raft_over_libp2p.raft.changing_members import ChangingMembers
 from raft_over_libp2p.raft.driver import Driver
 from raft_over_libp2p.raft.fsm import FSM
 from raft_over_libp2p.raft.observing import Observing
 from raft_over_libp2p.raft.operating import Operating
 from raft_over_libp2p.raft.proposals import Proposal
+from raft_over_libp2p.raft.request_id import RequestID
+from raft_over_libp2p.raft.requesting import AppliedOnce, Requesting
 from raft_over_libp2p.raft.running import running
 from raft_over_libp2p.raft.state_machine import BytesCodec, DecodingFSM, OpCodec, StateMachine
 from raft_over_libp2p.storage.interface import Stores
@@ -27,7 +28,7 @@ Op = TypeVar("Op")
 Result = TypeVar("Result")
 
 
-class Raft(ChangingMembers, Observing, Operating, Generic[Op, Result]):
+class Raft(ChangingMembers, Observing, Operating, Requesting, Generic[Op, Result]):
     """One server of a cluster, running; made by :meth:`open`.
 
     ``Op`` is what is proposed, and ``Result`` what the state machine gives for it.
@@ -126,6 +127,24 @@ class Raft(ChangingMembers, Observing, Operating, Generic[Op, Result]):
         result: Result = (await self._propose(proposal, timeout_s))[0]
         return result
 
+    async def apply_once(
+        self, op: Op, request: RequestID, *, timeout_s: float, extensions: bytes = b""
+    ) -> AppliedOnce[Result]:
+        """Do as :meth:`apply`, and never twice for the same ``request``, whoever leads.
+
+        Make the ID with :meth:`new_request_id`, keep it while the outcome is unknown, and
+        send the same ``op`` with it again, here or to another server of this package. The ID
+        goes into the entry's extensions, before yours. A Go leader knows nothing of it.
+
+        Raises:
+            NotLeader: nothing was appended now; an earlier call's outcome is as unknown as it was.
+            ProposalRefused: likewise; see :meth:`apply`.
+            OutcomeUnknown: as in :meth:`apply`, or the log was compacted beyond where the ID
+                is valid from, so that it is not applied again. :meth:`outcome` tells.
+
+        """
+        return await self._apply_once(self._encode(op), request, timeout_s, extensions)
+
     async def apply_many(
         self, ops: Sequence[Op], *, timeout_s: float, extensions: bytes = b""
     ) -> list[Result]:
@@ -142,11 +161,3 @@ class Raft(ChangingMembers, Observing, Operating, Generic[Op, Result]):
         proposal = Proposal((b"",), LogType.BARRIER, b"")
         await self._propose(proposal, timeout_s)
         return proposal.first
-
-    async def _propose(self, proposal: Proposal, timeout_s: float) -> list[Any]:
-        self._check_open()
-        if self._driver.is_disk_full:
-            raise ProposalRefused("the disk is full; free some space on this peer or ask another")
-        return await self._driver.proposals.propose(
-            proposal, self._driver.wake, timeout_s=timeout_s
-        )

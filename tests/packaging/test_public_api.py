@@ -18,6 +18,7 @@ PUBLIC = {
     "node": ["Consensus", "ConsensusConfig", "RpcClient", "open_swarm"],
     "raft_over_libp2p": [
         "FSM",
+        "AppliedOnce",
         "Configuration",
         "CorruptLog",
         "CorruptSnapshot",
@@ -46,6 +47,9 @@ PUBLIC = {
         "RaftStatus",
         "ReloadableConfig",
         "RemoteProtocolError",
+        "RequestID",
+        "RequestOutcome",
+        "RequestState",
         "Server",
         "ServerID",
         "State",
