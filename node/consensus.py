@@ -18,7 +18,6 @@ import trio
 
 from keys.peer_id import PeerID
 from node.consensus_config import ConsensusConfig
-from node.follower_reads import read_up_to_date
 from node.forwarding import Forwarder, RemoteCall
 from node.membership import Membership
 from node.peer_addresses import NoAddresses, PeerAddresses
@@ -273,8 +272,10 @@ class Consensus:
 
         """
         timeout_s = self._config.network_timeout_s if timeout_s is None else timeout_s
-        oplog = self._open_oplog()
-        await read_up_to_date(oplog.raft, self._forwarder.client, timeout_s=timeout_s)
+        oplog, deadline = self._open_oplog(), trio.current_time() + timeout_s
+        if oplog.raft.leader() is None:
+            await oplog.raft.wait_for_leader(timeout_s=timeout_s)
+        await oplog.raft.read_index(timeout_s=deadline - trio.current_time())
         return oplog.log_head()
 
     async def rollback(self, state: PinState, *, timeout_s: float | None = None) -> None:

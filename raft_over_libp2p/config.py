@@ -10,6 +10,8 @@ from raft_over_libp2p.errors import LocalProtocolError
 __all__ = ["RaftConfig", "ReloadableConfig"]
 
 _MIN_TIMEOUT_S = 0.005
+_MIN_LEASED_TIMEOUT_S = 0.25
+"""Of which a hundredth, what clocks may differ by beyond 10 %, is more than an unnoticed suspend."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,17 @@ class RaftConfig:
     """A server that joins and is not heard for this long is removed again."""
     pre_vote_disabled: bool = False
     """Skip the pre-vote round; pre-vote requests are answered in any case."""
+    lease_reads: bool = False
+    """Answer reads without a round of heartbeats while voters promised to elect nobody else.
+
+    Right only if the clocks of the voters differ in rate by at most 10 %, and every clock goes
+    on, or is seen in ``CLOCK_BOOTTIME`` to have gone on, while its machine stands still: not in
+    a virtual machine that is paused or moved with its clocks stopped. Only voters count that
+    have this on too and are no Go peers; without enough of them reads cost a round as ever. A
+    server that has it on elects nobody in its first ``election_timeout_s``, the longest promise
+    it gives: let that time pass before it starts again with this off, or with a shorter
+    ``election_timeout_s``. Mixed-cluster rule 6.
+    """
     shutdown_on_remove: bool = False
     """Shut down once removed from the cluster, when the observation ``Removed`` is told.
     IPFS Cluster decides that itself."""
@@ -77,6 +90,10 @@ class RaftConfig:
         self._check(
             1 <= self.max_inflight_appends <= limits.MAX_INFLIGHT_APPENDS,
             f"max_inflight_appends must be from 1 to {limits.MAX_INFLIGHT_APPENDS}",
+        )
+        self._check(
+            not self.lease_reads or self.heartbeat_timeout_s >= _MIN_LEASED_TIMEOUT_S,
+            f"lease_reads needs a heartbeat_timeout_s of at least {_MIN_LEASED_TIMEOUT_S} s",
         )
         self._check(self.trailing_logs >= 0, "trailing_logs must not be negative")
         self._check(self.snapshot_threshold >= 1, "snapshot_threshold must be at least 1")

@@ -4,6 +4,7 @@
 
     RaftError
     |- NotLeader(leader)              definitely not applied; says who leads
+    |  `- ReadIndexUnsupported        nothing was read: the leader confirms no follower's reads
     |- ProposalRefused                definitely not applied: queue or size limit, disk full, closing
     |- OutcomeUnknown                 maybe applied: leadership lost, deadline, disconnected
     |- NoLeader                       nobody to ask in time; says which peers are unreachable and why
@@ -50,6 +51,7 @@ __all__ = [
     "PeerIDMismatch",
     "ProposalRefused",
     "RaftError",
+    "ReadIndexUnsupported",
     "RemoteProtocolError",
     "StorageError",
     "UnauthorisedPeer",
@@ -73,6 +75,18 @@ class NotLeader(RaftError):
             if leader
             else "this server is not the leader, and it knows of none"
         )
+
+
+class ReadIndexUnsupported(NotLeader):
+    """Nothing was read: the leader, as every Go peer, offers its followers no linearisable reads.
+
+    Ask the ``leader`` itself, or take what this server knows, which may be old.
+    """
+
+    def __init__(self, leader: ServerID) -> None:
+        """Name the ``leader``."""
+        super().__init__(leader)
+        self.args = (f"{leader} leads, and offers no linearisable reads to its followers",)
 
 
 class ProposalRefused(RaftError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from keys.peer_id import PeerID
 from node.rpc.outcome import error_text
 from node.rpc.server import Method, MethodFailed
-from node.rpc.wire import EMPTY_REPLY, decode_bytes, decode_peer_id, encode_index
+from node.rpc.wire import EMPTY_REPLY, decode_bytes, decode_peer_id
 from pinstate.pin import Pin
 from pinstate.pin_msgpack import decode_pin
 from raft_over_libp2p.errors import RaftError
@@ -64,20 +64,9 @@ def consensus_methods(consensus: Consensus) -> dict[str, Method]:
         "Consensus.AddPeer": served(add_peer),
         "Consensus.RmPeer": served(rm_peer),
         # Ours alone: a Go leader has no such methods, and is then asked what it has.
-        "Consensus.ReadIndex": _read_index(consensus),
         "Consensus.LogAddPeer": served(log_add_peer),
         "Consensus.LogRmPeer": served(log_rm_peer),
     }
-
-
-def _read_index(consensus: Consensus) -> Method:
-    async def read_index(_caller: PeerID, _argument: bytes) -> bytes:
-        try:
-            return encode_index(await consensus.raft.read_index(timeout_s=_SERVED_S))
-        except RaftError as error:
-            raise MethodFailed(error_text(error)) from error
-
-    return read_index
 
 
 def cluster_methods(identity_reply: Callable[[], bytes], version_reply: bytes) -> dict[str, Method]:

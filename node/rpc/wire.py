@@ -15,7 +15,6 @@ import msgpack
 
 from node.rpc.limits import MAX_RPC_MESSAGE_BYTES, MAX_RPC_NAME_BYTES
 from raft_over_libp2p.errors import FrameTooLarge, MalformedMessage
-from raft_over_libp2p.types import Index
 
 __all__ = [
     "EMPTY_REPLY",
@@ -26,12 +25,10 @@ __all__ = [
     "ResponseHeader",
     "ServiceID",
     "decode_bytes",
-    "decode_index",
     "decode_peer_id",
     "decode_response_header",
     "decode_service_id",
     "encode_bytes",
-    "encode_index",
     "encode_peer_id",
     "encode_response_header",
     "encode_service_id",
@@ -110,24 +107,6 @@ def decode_bytes(data: bytes) -> bytes:
     if not isinstance(value, bytes):
         raise MalformedMessage("the argument is no byte string")
     return value
-
-
-def encode_index(index: int) -> bytes:
-    """Return a log index as Go writes an unsigned number."""
-    return msgpack.packb(index)  # type: ignore[no-any-return]
-
-
-def decode_index(data: bytes) -> Index:
-    """Return the log index in a reply.
-
-    Raises:
-        MalformedMessage: it is none.
-
-    """
-    value = _decode(data)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise MalformedMessage("the reply is no log index")
-    return Index(value)
 
 
 def encode_peer_id(multihash: bytes) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from raft_over_libp2p.core.progress import Progress
-from raft_over_libp2p.types import Index, ServerID
+from raft_over_libp2p.types import CallID, Index, ServerID, Term
 
 if TYPE_CHECKING:
     from raft_over_libp2p.core.transfer import Transfer
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AppendCall",
     "HeartbeatCall",
+    "LeaseCall",
     "PendingCall",
+    "ReadIndexCall",
     "SnapshotCall",
     "TimeoutNowCall",
     "VoteCall",
@@ -69,4 +71,31 @@ class TimeoutNowCall:
     transfer: Transfer
 
 
-PendingCall: TypeAlias = AppendCall | HeartbeatCall | VoteCall | SnapshotCall | TimeoutNowCall
+@dataclass(slots=True, eq=False)
+class ReadIndexCall:
+    """The reads of ``tokens``, sent to who leads ``term``."""
+
+    number: CallID
+    leader: ServerID
+    term: Term
+    tokens: list[int]
+
+
+@dataclass(slots=True, eq=False)
+class LeaseCall:
+    """A promise asked of ``voter``."""
+
+    voter: ServerID
+    sent_at: float
+    round: int
+
+
+PendingCall: TypeAlias = (
+    AppendCall
+    | HeartbeatCall
+    | VoteCall
+    | SnapshotCall
+    | TimeoutNowCall
+    | ReadIndexCall
+    | LeaseCall
+)

@@ -68,7 +68,8 @@ def may_campaign(server: Server, *, is_asked: bool = False) -> bool:
     It must be a voter in the latest or in the committed configuration: a leader that crashed
     after appending its own removal may hold the only log that can win (rule 10). It must not
     while its disk stands still (rule 23) or was full and has not written since (rule 9), nor
-    on a state that was never agreed on (rule 11).
+    on a state that was never agreed on (rule 11), nor while it has promised a leader not to
+    (rule 6).
     """
     return (
         server.membership.is_voter(server.id)
@@ -77,6 +78,7 @@ def may_campaign(server: Server, *, is_asked: bool = False) -> bool:
         and not server.is_held_back
         and not server.is_disputed
         and not server.is_write_overdue
+        and not server.promise.forbids(server.id, server.now)
     )
 
 

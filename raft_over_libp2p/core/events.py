@@ -12,6 +12,7 @@ from raft_over_libp2p.types import BatchID, CallID, Index, ServerID
 __all__ = [
     "Applied",
     "CallFailed",
+    "ClockStoodStill",
     "Event",
     "PeerConnected",
     "Persisted",
@@ -50,12 +51,14 @@ class ResponseReceived:
 class CallFailed:
     """No answer will come to ``call``: whether the peer acted on it is unknown.
 
+    With ``is_unsupported`` it is known: the peer does not serve the call's protocol.
     ``is_hung_up`` if the peer took the call and closed its stream without a word, as
     hashicorp/raft does with a call of a type that it does not know.
     """
 
     call: CallID
     reason: str = ""
+    is_unsupported: bool = False
     is_hung_up: bool = False
 
 
@@ -71,6 +74,11 @@ class Persisted:
     """All of the writes up to and with ``batch`` are fsynced."""
 
     batch: BatchID
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStoodStill:
+    """Time went by that ``now`` does not count: the machine was suspended (``core.leases``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,7 @@ Event: TypeAlias = (
     | ResponseReceived
     | CallFailed
     | PeerConnected
+    | ClockStoodStill
     | Persisted
     | Applied
     | SnapshotTaken

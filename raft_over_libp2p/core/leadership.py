@@ -10,16 +10,18 @@ from raft_over_libp2p import limits
 from raft_over_libp2p.core import learning, replication, snapshot_sending, transfer
 from raft_over_libp2p.core.calls import HeartbeatCall
 from raft_over_libp2p.core.commitment import next_commit_index
+from raft_over_libp2p.core.leases import Lease
 from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
     InstallSnapshotResponse,
+    ReadIndexResponse,
     Response,
 )
 from raft_over_libp2p.core.progress import Progress
 from raft_over_libp2p.core.quorum import reached_by_majority
-from raft_over_libp2p.core.reads import Reads
-from raft_over_libp2p.core.ready import HeartbeatFailed, HeartbeatResumed, Role
+from raft_over_libp2p.core.reads import FollowersRead, Reader, Reads
+from raft_over_libp2p.core.ready import HeartbeatFailed, HeartbeatResumed, ReadState, Role
 from raft_over_libp2p.core.server import Server
 from raft_over_libp2p.core.status import ProgressMode
 from raft_over_libp2p.errors import ProposalRefused
@@ -54,6 +56,7 @@ class Leadership:
         self.term_start = Index(server.log.last_index + 1)
         """The first entry of this term: nothing is committed by counting below it."""
         self.reads = Reads()
+        self.lease = Lease(self)
         self.peers: dict[ServerID, Progress] = {}
         self.voters: list[Progress] = []
         self.is_voter = False
@@ -173,10 +176,18 @@ class Leadership:
 
     # -- reads
 
-    def register_read(self, token: int) -> None:
-        """Take in a linearisable read."""
+    def register_read(self, reader: Reader, *, by_lease: bool = True) -> None:
+        """Take in a linearisable read; while a lease holds (and ``by_lease``) it ends at once.
+
+        Raises:
+            ProposalRefused: too many reads wait already.
+
+        """
+        if by_lease and self.lease.left_at(self.server.now) > 0:
+            self._hand_out(reader, self.server.commit_index)
+            return
         is_known = self.has_own_term_commit()
-        self.reads.register(token, self.server.commit_index if is_known else None)
+        self.reads.register(reader, self.server.commit_index if is_known else None)
         if not self.voters:
             self.confirm_reads()
 
@@ -185,9 +196,15 @@ class Leadership:
         acknowledged = [peer.acknowledged_read for peer in self.voters]
         if self.is_voter:
             acknowledged.append(self.reads.newest)
-        self.server.ready.read_states.extend(
-            self.reads.confirm(reached_by_majority(acknowledged, 0))
-        )
+        for reader, index in self.reads.confirm(reached_by_majority(acknowledged, 0)):
+            self._hand_out(reader, index)
+
+    def _hand_out(self, reader: Reader, index: Index) -> None:
+        server = self.server
+        if isinstance(reader, FollowersRead):
+            server.reply(reader.call, ReadIndexResponse(term=server.term, index=index))
+        else:
+            server.ready.read_states.append(ReadState(reader, index))
 
     # -- heartbeats and the lease
 
@@ -202,6 +219,7 @@ class Leadership:
             if peer.heartbeats_inflight < MAX_INFLIGHT_HEARTBEATS:
                 peer.heartbeats_inflight += 1
                 server.call(peer.peer, request, HeartbeatCall(peer, server.now, self.reads.newest))
+        self.lease.ask()
 
     def on_heartbeat_answer(self, call: HeartbeatCall, response: Response) -> None:
         """Take in an answer to a heartbeat."""

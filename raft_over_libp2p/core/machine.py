@@ -30,8 +30,10 @@ from raft_over_libp2p import limits
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core import (
     election,
+    follower_reads,
     following,
     installing,
+    leases,
     reconfiguration,
     replication,
     snapshot_sending,
@@ -41,6 +43,8 @@ from raft_over_libp2p.core import (
 from raft_over_libp2p.core.calls import (
     AppendCall,
     HeartbeatCall,
+    LeaseCall,
+    ReadIndexCall,
     SnapshotCall,
     TimeoutNowCall,
     VoteCall,
@@ -48,6 +52,7 @@ from raft_over_libp2p.core.calls import (
 from raft_over_libp2p.core.events import (
     Applied,
     CallFailed,
+    ClockStoodStill,
     Event,
     PeerConnected,
     Persisted,
@@ -64,6 +69,8 @@ from raft_over_libp2p.core.membership_change import MembershipChange
 from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
     InstallSnapshotRequest,
+    LeaseRequest,
+    ReadIndexRequest,
     RequestPreVoteRequest,
     RequestVoteRequest,
     TimeoutNowRequest,
@@ -100,6 +107,8 @@ _ANSWER: Final[Mapping[type, Callable[[Server, CallID, ServerID, Any], None]]] =
     RequestPreVoteRequest: voting.answer_pre_vote,
     TimeoutNowRequest: following.answer_timeout_now,
     InstallSnapshotRequest: installing.answer_install_snapshot,
+    ReadIndexRequest: follower_reads.answer_read_index,
+    LeaseRequest: leases.answer_lease,
 }
 """What answers each kind of request, in every role."""
 
@@ -134,6 +143,7 @@ class Machine:
             ResponseReceived: self._on_response,
             CallFailed: self._on_call_failed,
             PeerConnected: self._on_peer_connected,
+            ClockStoodStill: self._on_clock_stood_still,
             Persisted: self._on_persisted,
             Applied: self._on_applied,
             SnapshotTaken: self._on_snapshot_taken,
@@ -166,6 +176,10 @@ class Machine:
             snapshot_sending.on_snapshot_answer(server, leadership, call, event.response)
         elif isinstance(call, TimeoutNowCall):
             transfer.on_timeout_now_answer(server, call, event.response)
+        elif isinstance(call, ReadIndexCall):
+            follower_reads.on_answer(server, call, event.response)
+        elif isinstance(call, LeaseCall):
+            self._leadership.lease.on_answer(call, event.response)
 
     def _on_call_failed(self, event: CallFailed) -> None:
         server = self._server
@@ -180,13 +194,22 @@ class Machine:
             snapshot_sending.on_snapshot_failure(server, call, event.reason)
         elif isinstance(call, TimeoutNowCall):
             transfer.on_timeout_now_failure(server, call, event.reason)
+        elif isinstance(call, ReadIndexCall):
+            follower_reads.on_failure(server, call, is_unsupported=event.is_unsupported)
+        elif isinstance(call, LeaseCall):
+            self._leadership.lease.on_failure(call, is_unsupported=event.is_unsupported)
 
     def _on_peer_connected(self, event: PeerConnected) -> None:
         leadership = self._server.leadership
         if leadership is not None and (peer := leadership.peers.get(event.peer)) is not None:
             peer.failures = 0
             peer.retry()
+            leadership.lease.connected(event.peer)
             replication.owe_commit_again(self._server, peer)
+
+    def _on_clock_stood_still(self, _event: ClockStoodStill) -> None:
+        if self._server.leadership is not None:
+            self._server.leadership.lease.void()
 
     def _on_persisted(self, event: Persisted) -> None:
         server = self._server
@@ -305,9 +328,27 @@ class Machine:
         return server.leadership
 
     def read_index(self, token: int, now: float) -> None:
-        """Register a linearisable read (thesis 6.4, mixed-cluster rule 5).
+        """Register a linearisable read (thesis 6.4, mixed-cluster rules 5 to 7).
 
-        A ``ReadState`` or ``ReadRefused`` with ``token`` comes out of some later ``Ready``.
+        A ``ReadState`` or ``ReadRefused`` with ``token`` comes out of some later ``Ready``. Who
+        does not lead asks the leader (``core.follower_reads``).
+
+        Raises:
+            NotLeader: this server does not lead, and knows of no leader.
+            ProposalRefused: too many reads wait already.
+
+        """
+        server = self._server
+        server.now = now
+        if server.leadership is not None:
+            server.leadership.register_read(token)
+        else:
+            follower_reads.register(server, token)
+
+    def verify_leader(self, token: int, now: float) -> None:
+        """Register a read that only this server's leadership, confirmed from now on, ends well.
+
+        As :meth:`read_index`, but on a leader only, and never by its lease.
 
         Raises:
             NotLeader: this server does not lead.
@@ -318,7 +359,7 @@ class Machine:
         server.now = now
         if server.leadership is None:
             raise NotLeader(server.leader)
-        server.leadership.register_read(token)
+        server.leadership.register_read(token, by_lease=False)
 
     def change_membership(
         self, change: MembershipChange, now: float, *, prev_index: Index = NO_INDEX
@@ -375,6 +416,7 @@ class Machine:
             server.end_transfer("")
         if server.leadership is not None:
             server.leadership.flush()
+        follower_reads.ask(server)
         ready, server.ready = server.ready, Ready()
         ready.write = server.writes.take(server.hard_state, server.log, server.now)
         if server.snapshotting.is_due and server.applied_index == server.handed_index:
@@ -427,6 +469,7 @@ class Machine:
             configuration_committed=server.membership.is_latest_committed,
             last_leader_contact_s=None if leadership is not None else contact,
             transfer_target=None if server.transfer is None else server.transfer.target,
+            lease_left_s=0.0 if leadership is None else leadership.lease.left_at(now),
             peers=tuple(
                 peer.picture(server.log.last_index, now) for peer in peers if not peer.is_leaving
             ),

@@ -17,8 +17,15 @@ __all__ = [
     "AppendEntriesRequest",
     "AppendEntriesResponse",
     "ErrorResponse",
+    "GoRequest",
+    "GoResponse",
     "InstallSnapshotRequest",
     "InstallSnapshotResponse",
+    "LeaseRequest",
+    "LeaseResponse",
+    "OwnRequest",
+    "ReadIndexRequest",
+    "ReadIndexResponse",
     "Request",
     "RequestPreVoteRequest",
     "RequestPreVoteResponse",
@@ -138,14 +145,57 @@ class ErrorResponse:
     error: str
 
 
-Request: TypeAlias = (
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadIndexRequest:
+    """Ask the leader from where on reads are linearisable; ``term`` is the one it leads as far
+    as the asker knows (thesis 6.4, mixed-cluster rule 7). On a protocol of ours beside Go's.
+    """
+
+    term: Term
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadIndexResponse:
+    """The leader of ``term`` was confirmed after the request came: whoever has applied ``index``
+    may answer reads that began before the request was sent.
+    """
+
+    term: Term
+    index: Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRequest:
+    """Ask a voter to elect nobody else for ``duration_ms`` from now on (mixed-cluster rule 6).
+
+    ``round`` grows within a term; a voter follows only the newest. A duration of 0 gives a
+    promise back. On a protocol of ours beside Go's.
+    """
+
+    term: Term
+    round: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseResponse:
+    term: Term
+    granted: bool
+
+
+GoRequest: TypeAlias = (
     AppendEntriesRequest
     | RequestVoteRequest
     | RequestPreVoteRequest
     | TimeoutNowRequest
     | InstallSnapshotRequest
 )
-Response: TypeAlias = (
+"""What hashicorp/raft knows too, on its protocol."""
+OwnRequest: TypeAlias = ReadIndexRequest | LeaseRequest
+"""What only this project's peers know, each on a protocol of its own."""
+Request: TypeAlias = GoRequest | OwnRequest
+
+GoResponse: TypeAlias = (
     AppendEntriesResponse
     | RequestVoteResponse
     | RequestPreVoteResponse
@@ -153,3 +203,4 @@ Response: TypeAlias = (
     | InstallSnapshotResponse
     | ErrorResponse
 )
+Response: TypeAlias = GoResponse | ReadIndexResponse | LeaseResponse

@@ -1,4 +1,4 @@
-"""Linearisable reads on the leader (ReadIndex, thesis 6.4; mixed-cluster rule 5).
+"""Linearisable reads that a leader confirms (ReadIndex, thesis 6.4; mixed-cluster rule 5).
 
 A read gets the commit index, taken once an entry of the leader's own term is committed. It
 is confirmed when a majority of voters answered calls issued after it was registered: each
@@ -9,19 +9,30 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from raft_over_libp2p import limits
-from raft_over_libp2p.core.ready import ReadState
 from raft_over_libp2p.errors import ProposalRefused
-from raft_over_libp2p.types import Index
+from raft_over_libp2p.types import CallID, Index
 
-__all__ = ["Reads"]
+__all__ = ["FollowersRead", "Reader", "Reads"]
+
+
+@dataclass(frozen=True, slots=True)
+class FollowersRead:
+    """A follower asked by ``call``, for some of its reads."""
+
+    call: CallID
+
+
+Reader: TypeAlias = int | FollowersRead
+"""Who reads: our own caller, by its token, or a follower."""
 
 
 @dataclass(slots=True)
 class _Read:
     number: int
-    token: int
+    reader: Reader
     index: Index | None
 
 
@@ -35,7 +46,7 @@ class Reads:
         self._confirmed = 0
         self._waiting: deque[_Read] = deque()
 
-    def register(self, token: int, index: Index | None) -> None:
+    def register(self, reader: Reader, index: Index | None) -> None:
         """Add a read; ``index`` is None until an entry of this term is committed.
 
         Raises:
@@ -45,7 +56,7 @@ class Reads:
         if len(self._waiting) >= limits.MAX_PENDING_READS:
             raise ProposalRefused(f"{limits.MAX_PENDING_READS} reads wait for confirmation already")
         self.newest += 1
-        self._waiting.append(_Read(self.newest, token, index))
+        self._waiting.append(_Read(self.newest, reader, index))
 
     @property
     def is_round_owed(self) -> bool:
@@ -62,22 +73,22 @@ class Reads:
             if read.index is None:
                 read.index = commit_index
 
-    def confirm(self, number: int) -> list[ReadState]:
-        """Return the reads up to ``number``, which a majority confirmed, and forget them."""
+    def confirm(self, number: int) -> list[tuple[Reader, Index]]:
+        """Return who reads what up to ``number``, which a majority confirmed, and forget them."""
         self._confirmed = max(self._confirmed, number)
-        states = []
+        confirmed = []
         while self._waiting and self._waiting[0].number <= self._confirmed:
             read = self._waiting[0]
             if read.index is None:
                 break
             self._waiting.popleft()
-            states.append(ReadState(read.token, read.index))
-        return states
+            confirmed.append((read.reader, read.index))
+        return confirmed
 
     @property
     def is_waiting(self) -> bool:
         return bool(self._waiting)
 
-    def tokens(self) -> list[int]:
-        """Return the tokens of the reads that were not confirmed."""
-        return [read.token for read in self._waiting]
+    def readers(self) -> list[Reader]:
+        """Return whose reads were not confirmed."""
+        return [read.reader for read in self._waiting]

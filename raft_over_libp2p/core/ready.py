@@ -141,10 +141,14 @@ class ReadState:
 
 @dataclass(frozen=True, slots=True)
 class ReadRefused:
-    """The read under ``token`` was not confirmed: this server leads no more."""
+    """The read under ``token`` was not confirmed: its leader leads no more, or does not answer.
+
+    With ``is_unsupported`` the ``leader`` is a peer that confirms no reads of its followers.
+    """
 
     token: int
     leader: ServerID | None
+    is_unsupported: bool = False
 
 
 @dataclass(frozen=True, slots=True)

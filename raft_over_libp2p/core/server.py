@@ -14,9 +14,11 @@ from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.calls import PendingCall
 from raft_over_libp2p.core.holding import Holding
 from raft_over_libp2p.core.interfaces import ConfigurationCodec, InitialState, LogReader, Random
+from raft_over_libp2p.core.leases import Promise
 from raft_over_libp2p.core.log_view import LogView
 from raft_over_libp2p.core.membership import Membership, PlacedConfiguration
-from raft_over_libp2p.core.messages import Request, Response
+from raft_over_libp2p.core.messages import ErrorResponse, Request, Response
+from raft_over_libp2p.core.reads import FollowersRead
 from raft_over_libp2p.core.ready import (
     Alarm,
     Call,
@@ -44,6 +46,7 @@ from raft_over_libp2p.types import (
 )
 
 if TYPE_CHECKING:
+    from raft_over_libp2p.core.calls import ReadIndexCall
     from raft_over_libp2p.core.election import Candidacy
     from raft_over_libp2p.core.installing import Installing
     from raft_over_libp2p.core.leadership import Leadership
@@ -108,6 +111,9 @@ class Server:
         self.calls: dict[CallID, PendingCall] = {}
         self.next_call = initial.first_call
         self.ready = Ready()
+        self.waiting_reads: list[int] = []
+        """Reads of a server that does not lead, for the next request to the leader."""
+        self.asked_reads: ReadIndexCall | None = None
         self.refused_reads: list[int] = []
         self.alarmed: set[tuple[ServerID | None, str]] = set()
 
@@ -115,6 +121,8 @@ class Server:
         self.transfer: Transfer | None = None
         self.is_disputed = False
         """The cluster contradicts our snapshot (mixed-cluster rule 11)."""
+        silent_s = config.election_timeout_s if config.lease_reads else 0.0
+        self.promise = Promise(now + silent_s)
         self._watch_leaders(initial)
         check_at = now + self.random_timeout(config.snapshot_interval_s)
         self.snapshotting = Snapshotting(initial.snapshot, check_at)
@@ -258,7 +266,7 @@ class Server:
     def become_follower(self) -> None:
         """Stop leading or campaigning; the vote of this term stays."""
         if self.leadership is not None:
-            self.refused_reads.extend(self.leadership.reads.tokens())
+            self._refuse_reads(self.leadership)
             self.last_contact = self.leader_contact = self.now
         if self.transfer is not None and not self.transfer.is_sent:
             self.end_transfer("this server stopped leading before the other was ready")
@@ -269,6 +277,13 @@ class Server:
         if self.role is not Role.FOLLOWER:
             self.arm_election_timer()
             self.set_role(Role.FOLLOWER)
+
+    def _refuse_reads(self, leadership: Leadership) -> None:
+        for reader in leadership.reads.readers():
+            if isinstance(reader, FollowersRead):
+                self.reply(reader.call, ErrorResponse(error="this server leads no more"))
+            else:
+                self.refused_reads.append(reader)
 
     def end_transfer(self, error: str) -> None:
         """Tell how the transfer went; with an ``error`` this leader, if it is one, goes on."""

@@ -64,3 +64,5 @@ class CoreStatus:
     peers: tuple[PeerProgress, ...]
     transfer_target: ServerID | None = None
     """To whom this leader is handing over."""
+    lease_left_s: float = 0.0
+    """For how long this leader reads without a round of heartbeats; 0 without ``lease_reads``."""

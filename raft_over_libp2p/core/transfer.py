@@ -65,6 +65,8 @@ def begin(server: Server, leadership: Leadership, target: ServerID | None) -> Se
     peer = _best(server, leadership) if target is None else _named(server, leadership, target)
     deadline = server.now + server.config.election_timeout_s
     server.transfer = Transfer(peer, server.now, deadline)
+    # Before TimeoutNow: the target may lead as soon as that is sent (mixed-cluster rule 6).
+    leadership.lease.give_back()
     return peer.peer
 
 
@@ -131,6 +133,7 @@ def step_aside(server: Server, leadership: Leadership) -> None:
     There may be none; then an election timeout passes before another leads.
     """
     last_index = server.log.last_index
+    leadership.lease.give_back()
     for peer in leadership.voters:
         if peer.match_index == last_index and _is_heard(server, peer):
             server.tell(peer.peer, TimeoutNowRequest())

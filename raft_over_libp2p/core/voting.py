@@ -60,6 +60,9 @@ def answer_vote(server: Server, call: CallID, peer: ServerID, request: RequestVo
         server.reply(call, ErrorResponse(error="a server does not ask itself for a vote"))
         return
     server.rounds_refused = 0
+    if server.promise.forbids(peer, server.now):
+        _refuse(server, call)
+        return
     standing = _standing(server, peer, request.last_log_term, request.last_log_index)
     may_override = request.leadership_transfer and server.membership.is_voter(peer)
     if standing is _Standing.STRANGER or (_is_loyal(server, peer) and not may_override):
@@ -107,13 +110,14 @@ def answer_pre_vote(
         return
     server.rounds_refused = 0
     standing = _standing(server, peer, request.last_log_term, request.last_log_index)
+    is_loyal = _is_loyal(server, peer) or server.promise.forbids(peer, server.now)
     granted = (
         standing is _Standing.VOTER
-        and not _is_loyal(server, peer)
+        and not is_loyal
         and request.term >= server.term
         and server.is_up_to_date(request.last_log_term, request.last_log_index)
     )
-    is_judged = standing is not _Standing.STRANGER and not _is_loyal(server, peer)
+    is_judged = standing is not _Standing.STRANGER and not is_loyal
     if granted or (is_judged and request.term > server.term):
         server.reply(call, RequestPreVoteResponse(term=request.term, granted=granted))
     else:

@@ -34,7 +34,7 @@ class ChangingMembers(Inspecting, Reading):
         deadline = trio.current_time() + timeout_s
         # A change needs a committed entry of this term (thesis 4.1) and a majority that
         # answers: without one nothing is changed at all.
-        await self.read_index(timeout_s=timeout_s)
+        await self.verify_leader(timeout_s=timeout_s)
         driver = self._driver
         now = trio.current_time()
         index, term = driver.core.change_membership(change, now, prev_index=prev_index)

@@ -18,7 +18,7 @@ import trio
 
 from raft_over_libp2p import limits
 from raft_over_libp2p.config import RaftConfig
-from raft_over_libp2p.core.events import Applied, Event, Persisted, RequestReceived
+from raft_over_libp2p.core.events import Applied, ClockStoodStill, Event, Persisted, RequestReceived
 from raft_over_libp2p.core.interfaces import InitialState, Random
 from raft_over_libp2p.core.machine import Machine
 from raft_over_libp2p.core.messages import ErrorResponse, InstallSnapshotRequest
@@ -42,6 +42,7 @@ from raft_over_libp2p.raft.proposals import Proposals
 from raft_over_libp2p.raft.reads import Reads
 from raft_over_libp2p.raft.request_table import RequestTable
 from raft_over_libp2p.raft.snapshots import Snapshots
+from raft_over_libp2p.raft.suspension import SuspendWatch
 from raft_over_libp2p.raft.waiting import Waiter
 from raft_over_libp2p.storage.interface import Stores
 from raft_over_libp2p.storage.recovery import load_initial_state
@@ -115,6 +116,7 @@ class Driver:
         self._generation = 0
         self._storage_error: StorageError | None = None
         self._next_disk_probe = math.inf
+        self._suspends = SuspendWatch() if config.lease_reads else None
         self._events: list[Event] = []
         self._unanswered: set[CallID] = set()
         self._to_apply: deque[LogEntry] = deque()
@@ -240,6 +242,8 @@ class Driver:
 
     def _turn(self, now: float) -> None:
         core = self.core
+        if self._suspends is not None and self._suspends.has_stood_still():
+            core.handle(ClockStoodStill(), now)
         events, self._events = self._events, []
         for event in events:
             core.handle(event, now)

@@ -37,6 +37,7 @@ from raft_over_libp2p.transport.interface import Deliver, SnapshotExchange
 from raft_over_libp2p.transport.resumable_inbound import ResumableStream
 from raft_over_libp2p.transport.streams import RaftStream, StreamBroken
 from raft_over_libp2p.types import CallID, ServerID, Term
+from raft_over_libp2p.wire.dialects import Dialect, RequestsReader
 from raft_over_libp2p.wire.framing import DecodedRequest, RequestReader
 from raft_over_libp2p.wire.header import check_snapshot_version
 from raft_over_libp2p.wire.responses import encode_response
@@ -96,12 +97,15 @@ class Inbound:
         """Tell whether ``peer`` is treated as a member; before any is known, everybody is."""
         return peer in self._members or not self._members
 
-    async def serve(self, stream: RaftStream) -> None:
-        """Answer the calls on ``stream`` until it ends. Raises nothing a peer can cause."""
+    async def serve(self, dialect: Dialect, stream: RaftStream) -> None:
+        """Answer the calls on ``stream`` until it ends. Raises nothing a peer can cause.
+
+        A peer's streams of all protocols count together.
+        """
         if self._deliver is None or not self._is_admitted(stream.peer):
             await stream.reset()
             return
-        await self._serve(_ServedStream(stream, self), stream)
+        await self._serve(_ServedStream(stream, self, dialect), stream)
 
     async def serve_resumable(self, stream: RaftStream) -> None:
         """Take in the snapshot that is offered on ``stream``. Raises nothing a peer can cause."""
@@ -126,7 +130,7 @@ class Inbound:
         if owed is not None:
             self.snapshots.end(call)
             stream, slot = owed
-            slot.reply = encode_response(response, self.local_id)
+            slot.reply = stream.dialect.encode_response(response, self.local_id)
             stream.flush()
 
     # -- what the streams use
@@ -194,8 +198,9 @@ class Inbound:
 class _ServedStream:
     """One inbound stream: requests read ahead, replies written in their order."""
 
-    def __init__(self, stream: RaftStream, owner: Inbound) -> None:
+    def __init__(self, stream: RaftStream, owner: Inbound, dialect: Dialect) -> None:
         self.peer = stream.peer
+        self.dialect = dialect
         self.scope = trio.CancelScope()
         self._stream = stream
         self._owner = owner
@@ -259,7 +264,7 @@ class _ServedStream:
             StreamBroken: it is gone.
 
         """
-        reader = RequestReader()
+        reader = self.dialect.new_request_reader()
         data = b""
         frame_began = 0.0
         while data or (data := await self._read_some(reader.buffered_bytes, frame_began)):
@@ -294,7 +299,7 @@ class _ServedStream:
             "a message came slower than allowed" if buffered_bytes else "the stream was silent"
         )
 
-    async def _take(self, message: DecodedRequest, reader: RequestReader) -> bytes:
+    async def _take(self, message: DecodedRequest, reader: RequestsReader) -> bytes:
         """Deliver ``message``, or refuse it; return what was read beyond its snapshot."""
         request, refusal, beyond = message.request, b"", b""
         is_snapshot = isinstance(request, InstallSnapshotRequest)
@@ -306,9 +311,11 @@ class _ServedStream:
             request = authorise(self.peer, message.header, request)
         except UnsupportedVersion as error:
             # Go's answers to wrong versions; the stream stays of use after them.
-            refusal = self._encoded(ErrorResponse(error=str(error)))
+            refusal = self.dialect.encode_response(
+                ErrorResponse(error=str(error)), self._owner.local_id
+            )
         call = self._owner.next_call()
-        if isinstance(request, InstallSnapshotRequest):
+        if isinstance(request, InstallSnapshotRequest) and isinstance(reader, RequestReader):
             refusal = refusal or self._refused_snapshot(request)
             beyond = await self._take_snapshot(call, request, reader, is_wanted=not refusal)
         if refusal:
@@ -323,11 +330,8 @@ class _ServedStream:
             check_snapshot_version(request)
         except UnsupportedVersion as error:
             response = InstallSnapshotResponse(term=Term(0), success=False)
-            return self._encoded(response, error=str(error))
+            return encode_response(response, self._owner.local_id, error=str(error))
         return b""
-
-    def _encoded(self, response: Response, *, error: str = "") -> bytes:
-        return encode_response(response, self._owner.local_id, error=error)
 
     async def _take_snapshot(
         self,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
     InstallSnapshotRequest,
+    LeaseRequest,
+    ReadIndexRequest,
     Request,
 )
 
@@ -23,12 +26,23 @@ class Lane(Enum):
     HEARTBEATS = "heartbeats"
     APPENDS = "appends"
     CALLS = "calls"
+    READS = "reads"
+    """Followers' reads, on a protocol of ours."""
+    LEASES = "leases"
+    """Promises of voters, on a protocol of ours."""
     SNAPSHOTS = "snapshots"
     """A new stream for each."""
 
 
+_LANES: Final = {
+    InstallSnapshotRequest: Lane.SNAPSHOTS,
+    ReadIndexRequest: Lane.READS,
+    LeaseRequest: Lane.LEASES,
+}
+
+
 def lane_of(request: Request) -> Lane:
-    """Return the lane of ``request``: heartbeats, appends, snapshots, or all other calls."""
+    """Return the lane of ``request``; votes and TimeoutNow share one."""
     if isinstance(request, AppendEntriesRequest):
         return Lane.HEARTBEATS if request.is_heartbeat else Lane.APPENDS
-    return Lane.SNAPSHOTS if isinstance(request, InstallSnapshotRequest) else Lane.CALLS
+    return _LANES.get(type(request), Lane.CALLS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import trio
 from libp2p.abc import IHost
@@ -19,7 +20,7 @@ from raft_over_libp2p.transport.outbound import OutboundPeer
 from raft_over_libp2p.transport.streams import SNAPSHOT_PROTOCOL, Dial, Door
 from raft_over_libp2p.transport.timing import TransportTiming
 from raft_over_libp2p.types import ServerID
-from raft_over_libp2p.wire.requests import encode_request
+from raft_over_libp2p.wire.dialects import DIALECTS, encode_any_request
 
 __all__ = ["Libp2pTransport"]
 
@@ -68,14 +69,18 @@ class Libp2pTransport:
             try:
                 self._inbound.open(deliver, snapshots)
                 self._door.open_to(nursery, self._connection_changed)
-                self._door.serve(self._inbound.serve)
+                for dialect in DIALECTS:
+                    serve = partial(self._inbound.serve, dialect)
+                    self._door.serve(serve, dialect.protocol_id)
                 self._door.serve(self._inbound.serve_resumable, SNAPSHOT_PROTOCOL)
                 for peer in self._members:
                     self._peer(peer)
                 task_status.started()
                 await trio.sleep_forever()
             finally:
-                self._door.stop_serving()
+                for dialect in DIALECTS:
+                    self._door.stop_serving(dialect.protocol_id)
+                self._door.stop_serving(SNAPSHOT_PROTOCOL)
                 self._door.close()
                 self._inbound.close()
                 self._peers.clear()
@@ -121,7 +126,7 @@ class Libp2pTransport:
             self._deliver(CallFailed(output.call, "a server does not call itself"))
             return
         peer, request = self._peer(output.peer), output.request
-        data = encode_request(request, self.server_id)
+        data = encode_any_request(request, self.server_id)
         if isinstance(request, InstallSnapshotRequest):
             peer.send_snapshot(output.call, request, data)
         else:

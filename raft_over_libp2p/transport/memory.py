@@ -26,7 +26,7 @@ from raft_over_libp2p.core.events import (
     RequestReceived,
     ResponseReceived,
 )
-from raft_over_libp2p.core.messages import InstallSnapshotRequest, Request, Response
+from raft_over_libp2p.core.messages import InstallSnapshotRequest, OwnRequest, Request, Response
 from raft_over_libp2p.core.ready import Call, Output, Reply
 from raft_over_libp2p.errors import LocalProtocolError, StorageError
 from raft_over_libp2p.limits import SNAPSHOT_CHUNK_BYTES
@@ -80,6 +80,7 @@ class MemoryNetwork:
         self._delays: dict[tuple[ServerID, ServerID], float] = {}
         self._cut: set[tuple[ServerID, ServerID]] = set()
         self._transports: dict[ServerID, MemoryTransport] = {}
+        self._go_only: set[ServerID] = set()
 
     def transport(self, server_id: ServerID) -> MemoryTransport:
         """Return a new transport of ``server_id``; it replaces an earlier, stopped one.
@@ -117,6 +118,10 @@ class MemoryNetwork:
         """Cut every path to and from ``server_id``."""
         self.partition([server_id], [other for other in self._transports if other != server_id])
 
+    def speak_only_go(self, server_id: ServerID) -> None:
+        """Let ``server_id`` serve Go's protocol alone from now on, as a Go peer does."""
+        self._go_only.add(server_id)
+
     def heal(self) -> None:
         """Undo every cut: calls on streams that lost a message fail, and connections stand."""
         self._cut.clear()
@@ -133,6 +138,10 @@ class MemoryNetwork:
     def others(self, server_id: ServerID) -> list[MemoryTransport]:
         """Return all transports but that of ``server_id``."""
         return [t for other, t in self._transports.items() if other != server_id]
+
+    def serves(self, server_id: ServerID, request: Request) -> bool:
+        """Tell whether ``server_id`` serves the protocol of ``request``."""
+        return server_id not in self._go_only or not isinstance(request, OwnRequest)
 
     def is_cut(self, source: ServerID, target: ServerID) -> bool:
         """Tell whether messages from ``source`` to ``target`` are lost now."""
@@ -254,6 +263,8 @@ class MemoryTransport:
             self._reset(stream, "connection refused: the peer does not run")
         elif stream.is_broken or self._network.is_cut(self.server_id, stream.target):
             stream.is_broken = True
+        elif not self._network.serves(stream.target, request):
+            self._reset(stream, "the peer does not serve the protocol", is_unsupported=True)
         else:
             target.request_arrives(stream, call, request)
 
@@ -271,12 +282,12 @@ class MemoryTransport:
         if call in stream.in_flight:
             self._reset(stream, "timed out waiting for an answer")
 
-    def _reset(self, stream: _Stream, reason: str) -> None:
+    def _reset(self, stream: _Stream, reason: str, *, is_unsupported: bool = False) -> None:
         """Fail every call on ``stream``: answers to it are lost from now on."""
         calls = list(stream.in_flight)
         self._abandon(stream)
         for call in calls:
-            self._tell(CallFailed(call, reason))
+            self._tell(CallFailed(call, reason, is_unsupported=is_unsupported))
 
     def _abandon(self, stream: _Stream) -> None:
         stream.is_broken = True

@@ -23,15 +23,18 @@ from raft_over_libp2p.transport.interface import Deliver, Link, SnapshotExchange
 from raft_over_libp2p.transport.lanes import Lane
 from raft_over_libp2p.transport.snapshot_sending import SnapshotSending
 from raft_over_libp2p.transport.streams import (
+    RAFT_PROTOCOL,
     SNAPSHOT_PROTOCOL,
     Door,
+    NotServed,
     PeerUnreachable,
     RaftStream,
     StreamBroken,
+    StreamRefused,
 )
 from raft_over_libp2p.transport.timing import TransportTiming
 from raft_over_libp2p.types import CallID, ServerID
-from raft_over_libp2p.wire.framing import ResponseReader
+from raft_over_libp2p.wire.dialects import GO, Dialect, ResponsesReader, dialect_of
 
 __all__ = ["OutboundPeer"]
 
@@ -52,7 +55,7 @@ class _Direct:
     """A stream whose writer is idle, and the reader of its answers."""
 
     stream: RaftStream
-    reader: ResponseReader
+    reader: ResponsesReader
 
 
 class OutboundPeer:
@@ -96,7 +99,7 @@ class OutboundPeer:
         """Queue the encoded request ``data``; the outcome is delivered under ``call``."""
         stream = self._lanes.get(lane)
         if stream is None:
-            stream = self._lanes[lane] = _LaneStream(lane, self)
+            stream = self._lanes[lane] = _LaneStream(lane, self, dialect_of(request))
             if self._nursery is not None:
                 self._nursery.start_soon(stream.run)
         stream.call(call, request, data)
@@ -199,14 +202,16 @@ class OutboundPeer:
 
     # -- what the lanes use
 
-    async def open_stream(self, timeout_s: float) -> RaftStream:
+    async def open_stream(self, timeout_s: float, protocol: str = RAFT_PROTOCOL) -> RaftStream:
         """Open a stream for a lane, within ``timeout_s`` and one dial's time.
 
         Raises:
+            NotServed: the peer does not serve ``protocol``.
             PeerUnreachable: there is none.
 
         """
-        return await self._door.open_stream(self.peer, min(timeout_s, self._timing.dial_timeout_s))
+        timeout_s = min(timeout_s, self._timing.dial_timeout_s)
+        return await self._door.open_stream(self.peer, timeout_s, protocol)
 
     @property
     def resumes_snapshots(self) -> bool:
@@ -252,8 +257,9 @@ class OutboundPeer:
 class _LaneStream:
     """One lane: a queue of encoded requests, and the calls that wait for answers."""
 
-    def __init__(self, lane: Lane, owner: OutboundPeer) -> None:
+    def __init__(self, lane: Lane, owner: OutboundPeer, dialect: Dialect) -> None:
         self._lane = lane
+        self._dialect = dialect
         self._owner = owner
         self._timeout_s = owner.call_timeout_s(lane)
         self._queue: list[bytes] = []
@@ -293,7 +299,12 @@ class _LaneStream:
                 self._wake = trio.Event()
                 await self._wake.wait()
             try:
-                stream = await self._owner.open_stream(self._time_left_s())
+                stream = await self._owner.open_stream(
+                    self._time_left_s(), self._dialect.protocol_id
+                )
+            except NotServed as error:
+                self._refuse(error)
+                continue
             except PeerUnreachable as error:
                 self._owner.last_error = str(error)
                 if self._time_left_s() <= 0:
@@ -304,12 +315,16 @@ class _LaneStream:
             self._owner.look_again()
 
     async def _use(self, stream: RaftStream) -> None:
-        reader = ResponseReader()
+        reader = self._dialect.new_response_reader()
         self._is_writing = True
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write_all, stream, reader, nursery.cancel_scope)
-                reason = await self._read_all(stream, reader)
+                try:
+                    reason = await self._read_all(stream, reader)
+                except StreamRefused as error:
+                    reason = str(error)
+                    self._refuse(error)
                 is_hung_up = reason == _HUNG_UP and not reader.buffered_bytes
                 # Calls given from here on are for the next stream.
                 self._is_writing = False
@@ -324,7 +339,7 @@ class _LaneStream:
             await stream.reset()
 
     async def _write_all(
-        self, stream: RaftStream, reader: ResponseReader, scope: trio.CancelScope
+        self, stream: RaftStream, reader: ResponsesReader, scope: trio.CancelScope
     ) -> None:
         """Write what is queued, all of it at once, whenever something is."""
         while True:
@@ -346,12 +361,19 @@ class _LaneStream:
                 scope.cancel()
                 return
 
-    async def _read_all(self, stream: RaftStream, reader: ResponseReader) -> str:
-        """Match answers to calls until the stream ends; return why it did."""
+    async def _read_all(self, stream: RaftStream, reader: ResponsesReader) -> str:
+        """Match answers to calls until the stream ends; return why it did.
+
+        Raises:
+            StreamRefused: the peer does not serve the protocol.
+
+        """
         while True:
             with trio.CancelScope(deadline=self._deadline()) as self._reading:
                 try:
                     data = await stream.read()
+                except StreamRefused:
+                    raise
                 except StreamBroken as error:
                     return str(error)
             if self._reading.cancelled_caught:
@@ -374,9 +396,19 @@ class _LaneStream:
     def _time_left_s(self) -> float:
         return max(0.0, self._deadline() - trio.current_time())
 
-    def _fail_all(self, reason: str, *, is_hung_up: bool = False) -> None:
+    def _refuse(self, error: Exception) -> None:
+        if self._dialect is GO:
+            self._owner.last_error = str(error)
+        self._fail_all(str(error), is_unsupported=True)
+
+    def _fail_all(
+        self, reason: str, *, is_unsupported: bool = False, is_hung_up: bool = False
+    ) -> None:
         self._queue.clear()
         self._queued_bytes = 0
         waiting, self._waiting = self._waiting, deque()
         for call in waiting:
-            self._owner.deliver(CallFailed(call.call, reason, is_hung_up))
+            failed = CallFailed(
+                call.call, reason, is_unsupported=is_unsupported, is_hung_up=is_hung_up
+            )
+            self._owner.deliver(failed)

@@ -14,9 +14,9 @@ import trio
 from raft_over_libp2p import limits
 from raft_over_libp2p.core.messages import (
     ErrorResponse,
+    GoResponse,
     InstallSnapshotRequest,
     InstallSnapshotResponse,
-    Response,
 )
 from raft_over_libp2p.errors import (
     FrameTooLarge,
@@ -29,6 +29,7 @@ from raft_over_libp2p.transport.authorise import authorise
 from raft_over_libp2p.transport.inbound_snapshots import ResumedSnapshot
 from raft_over_libp2p.transport.streams import RaftStream, StreamBroken
 from raft_over_libp2p.types import CallID, Term
+from raft_over_libp2p.wire.dialects import GO
 from raft_over_libp2p.wire.framing import DecodedRequest
 from raft_over_libp2p.wire.header import check_snapshot_version
 from raft_over_libp2p.wire.responses import encode_response
@@ -56,6 +57,8 @@ class ResumableStream:
 
     def __init__(self, stream: RaftStream, owner: Inbound) -> None:
         self.peer = stream.peer
+        self.dialect = GO
+        """Its answers are Go's."""
         self.scope = trio.CancelScope()
         self._stream = stream
         self._owner = owner
@@ -160,7 +163,7 @@ class ResumableStream:
             raise StreamBroken("the stream ended inside a snapshot")
         raise StreamBroken("a snapshot came slower than allowed")
 
-    def _encoded(self, response: Response, *, error: str = "") -> bytes:
+    def _encoded(self, response: GoResponse, *, error: str = "") -> bytes:
         return encode_response(response, self._owner.local_id, error=error)
 
 

@@ -27,7 +27,6 @@ from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import PeerStoreError
-from libp2p.protocol_muxer.exceptions import MultiselectClientError
 from libp2p.stream_muxer.exceptions import MuxedConnUnavailable, MuxedStreamEOF
 from multiaddr import Multiaddr
 
@@ -51,6 +50,8 @@ RAFT_PROTOCOL: Final = TProtocol("/raft/1.0.0/rpc")
 SNAPSHOT_PROTOCOL: Final = TProtocol("/raft-over-libp2p/1.0.0/snapshot")
 """Snapshots that can be resumed, between Python peers (``wire.snapshot_transfer``)."""
 
+_NOT_SERVED: Final = "protocols not supported"
+"""How py-libp2p's error begins when the peer refused each protocol that was proposed."""
 _READ_BYTES: Final = 256 * 1024
 _MAX_REASONS: Final = 4
 _DYING_LOOKS: Final = 10
@@ -247,7 +248,7 @@ class Door:
     def serve(
         self,
         handler: Callable[[RaftStream], Awaitable[None]],
-        protocol: TProtocol = RAFT_PROTOCOL,
+        protocol: str = RAFT_PROTOCOL,
     ) -> None:
         """Let ``handler`` serve inbound streams. It must not raise; this door makes sure."""
 
@@ -263,12 +264,11 @@ class Door:
         # Our own host (node.swarm.announcing) hands over muxed streams without py-libp2p's
         # wrapping, whose price is several times that of a call.
         register = getattr(self._host, "set_bare_stream_handler", self._host.set_stream_handler)
-        register(protocol, serve_stream)
+        register(TProtocol(protocol), serve_stream)
 
-    def stop_serving(self) -> None:
+    def stop_serving(self, protocol: str = RAFT_PROTOCOL) -> None:
         """Refuse further inbound streams."""
-        self._host.remove_stream_handler(RAFT_PROTOCOL)
-        self._host.remove_stream_handler(SNAPSHOT_PROTOCOL)
+        self._host.remove_stream_handler(TProtocol(protocol))
 
     def may_serve(self, peer: ServerID, protocol: TProtocol) -> bool:
         """Tell whether to ask ``peer`` for ``protocol``: it names it (identify), or nothing yet."""
@@ -297,7 +297,7 @@ class Door:
             await self._dial(peer, timeout_s)
 
     async def open_stream(
-        self, peer: ServerID, timeout_s: float, protocol: TProtocol = RAFT_PROTOCOL
+        self, peer: ServerID, timeout_s: float, protocol: str = RAFT_PROTOCOL
     ) -> RaftStream:
         """Open a stream of ``protocol`` to ``peer``, connecting first if need be.
 
@@ -305,6 +305,7 @@ class Door:
         for: see ``transport.negotiation``.
 
         Raises:
+            NotServed: the peer said that it does not serve ``protocol``.
             PeerUnreachable: within ``timeout_s`` at the latest.
 
         """
@@ -321,7 +322,7 @@ class Door:
                     stream = await self._open_lazily(peer, protocol)
                     if stream is not None:
                         return stream
-                    negotiated = await self._host.new_stream(_peer_id(peer), [protocol])
+                    negotiated = await self._host.new_stream(_peer_id(peer), [TProtocol(protocol)])
                     return RaftStream(negotiated, self)
                 except SwarmException as error:
                     # No stream on the connection: it is dying, and listed a while longer
@@ -329,7 +330,7 @@ class Door:
                     failure = f"no {what}: {_words(error)}"
                     await self._until_disconnected(peer)
                 except (BaseLibp2pError, OSError, trio.BrokenResourceError) as error:
-                    if isinstance(error.__cause__, MultiselectClientError):
+                    if _NOT_SERVED in str(error.__cause__):
                         self.does_not_serve(peer, protocol)
                         raise NotServed(f"no {what}: {_words(error)}") from error
                     raise PeerUnreachable(f"no {what}: {_words(error)}") from error
@@ -338,7 +339,7 @@ class Door:
                 self.disconnect_soon(peer)
         raise PeerUnreachable(failure)
 
-    async def _open_lazily(self, peer: ServerID, protocol: TProtocol) -> RaftStream | None:
+    async def _open_lazily(self, peer: ServerID, protocol: str) -> RaftStream | None:
         peer_id = _peer_id(peer)
         for connection in self._host.get_network().get_connections(peer_id):
             muxed_conn = connection.muxed_conn

@@ -29,6 +29,9 @@ class TransportTiming:
     ``network_timeout``)."""
     heartbeat_call_timeout_s: float = 1.0
     """The same for a heartbeat: one unanswered for a heartbeat timeout has lost its purpose."""
+    read_timeout_s: float = 2.0
+    """The same for a follower's read and for a voter's promise: a leader that no majority
+    confirms steps down sooner, and the reads behind a lost request wait for it."""
     dial_timeout_s: float = 3.0
     """One attempt to connect (IPFS Cluster's ``dial_peer_timeout``)."""
     redial_min_s: float = 0.05
@@ -53,6 +56,7 @@ class TransportTiming:
         return TransportTiming(
             network_timeout_s=network_timeout_s,
             heartbeat_call_timeout_s=config.heartbeat_timeout_s,
+            read_timeout_s=min(2 * config.election_timeout_s, network_timeout_s),
             silence_s=min(2 * config.heartbeat_timeout_s, network_timeout_s),
         )
 
@@ -65,4 +69,7 @@ class TransportTiming:
 
     def call_timeout_s(self, lane: Lane) -> float:
         """Return how long a call on ``lane`` may stay unanswered."""
-        return self.heartbeat_call_timeout_s if lane is Lane.HEARTBEATS else self.network_timeout_s
+        if lane is Lane.HEARTBEATS:
+            return self.heartbeat_call_timeout_s
+        is_read = lane in {Lane.READS, Lane.LEASES}
+        return self.read_timeout_s if is_read else self.network_timeout_s

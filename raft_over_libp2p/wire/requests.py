@@ -8,6 +8,7 @@ from typing import Final
 from raft_over_libp2p import limits
 from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
+    GoRequest,
     InstallSnapshotRequest,
     Request,
     RequestPreVoteRequest,
@@ -47,7 +48,7 @@ _VERSION_AND_TERM: Final = (
 )
 
 
-def encode_request(request: Request, local_id: ServerID) -> bytes:
+def encode_request(request: GoRequest, local_id: ServerID) -> bytes:
     """Return the bytes of ``request`` from us, ``local_id``, as hashicorp/raft 1.7 writes them.
 
     Entries go in as their canonical bytes; those not encoded yet are, and keep them.

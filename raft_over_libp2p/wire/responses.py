@@ -13,6 +13,7 @@ from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
     ErrorResponse,
+    GoResponse,
     InstallSnapshotRequest,
     InstallSnapshotResponse,
     Request,
@@ -36,7 +37,7 @@ __all__ = ["encode_response", "read_response"]
 _NO_HEADER: Final = {"ProtocolVersion": 0, "ID": None, "Addr": None}
 
 
-def encode_response(response: Response, local_id: ServerID, *, error: str = "") -> bytes:
+def encode_response(response: GoResponse, local_id: ServerID, *, error: str = "") -> bytes:
     """Return the bytes of ``response`` from us, ``local_id``.
 
     ``error`` goes before a response that has a struct all the same, as Go's InstallSnapshot

@@ -260,7 +260,7 @@ class Solo:
         self.turn()
 
     def fail(self, call: Call, reason: str = "no answer", *, is_hung_up: bool = False) -> None:
-        self.machine.handle(CallFailed(call.call, reason, is_hung_up), self.now)
+        self.machine.handle(CallFailed(call.call, reason, is_hung_up=is_hung_up), self.now)
         self.turn()
 
     def connect(self, peer: str) -> None:

@@ -14,7 +14,7 @@ from raft_over_libp2p.core.messages import AppendEntriesResponse, RequestVoteRes
 from raft_over_libp2p.core.progress import Progress
 from raft_over_libp2p.core.quorum import majority, reached_by_majority
 from raft_over_libp2p.core.reads import Reads
-from raft_over_libp2p.core.ready import ReadState, Reply
+from raft_over_libp2p.core.ready import Reply
 from raft_over_libp2p.core.status import ProgressMode
 from raft_over_libp2p.errors import ProposalRefused
 from raft_over_libp2p.types import BatchID, CallID, Configuration, Index, ServerID, Term
@@ -131,7 +131,7 @@ class TestReads:
         reads.round_began()
         reads.register(2, Index(1))
         assert not reads.is_round_owed
-        assert reads.confirm(1) == [ReadState(1, Index(1))]
+        assert reads.confirm(1) == [(1, Index(1))]
         assert reads.is_round_owed
 
 

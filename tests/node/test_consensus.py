@@ -10,9 +10,6 @@ import trio
 
 from node.consensus import Consensus, first_configuration
 from node.consensus_config import ConsensusConfig
-from node.follower_reads import ReadIndexUnsupported
-from node.rpc.server import RpcServer
-from node.rpc.wire import PROTOCOL_ID
 from raft_over_libp2p.errors import (
     LocalProtocolError,
     NoLeader,
@@ -20,6 +17,7 @@ from raft_over_libp2p.errors import (
     NotLeader,
     OutcomeUnknown,
     ProposalRefused,
+    ReadIndexUnsupported,
 )
 from raft_over_libp2p.types import ServerID
 from tests.node.world import PEERS, a_world, pin, three_peers
@@ -107,8 +105,7 @@ async def test_a_follower_of_a_cut_off_leader_confirms_no_read(autojump_clock) -
 
 async def test_a_follower_of_a_go_leader_says_that_it_cannot_read(autojump_clock) -> None:
     async with three_peers() as three:
-        go = RpcServer({"Consensus.LogPin": None})
-        three.swarm.host(three.leader.peer_id).serve(PROTOCOL_ID, go.handle)
+        three.network.speak_only_go(ServerID(str(three.leader.peer_id)))
 
         with pytest.raises(ReadIndexUnsupported) as caught:
             await three.followers[0].linearizable_state()

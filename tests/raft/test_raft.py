@@ -14,6 +14,7 @@ from raft_over_libp2p.errors import (
     NotLeader,
     OutcomeUnknown,
     ProposalRefused,
+    ReadIndexUnsupported,
 )
 from raft_over_libp2p.limits import MAX_ENTRY_DATA_BYTES, MAX_PROPOSALS_QUEUED
 from raft_over_libp2p.types import Index
@@ -163,12 +164,55 @@ async def test_a_read_on_the_leader_waits_for_what_was_acknowledged_before(autoj
         assert last <= await leader.raft.read_index(timeout_s=5)
 
 
-async def test_a_read_on_a_follower_is_refused(autojump_clock) -> None:
+async def test_a_read_on_a_follower_waits_for_what_was_acknowledged_before(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        follower = cluster.followers(leader)[0]
+        await leader.raft.apply(b"a", timeout_s=5)
+
+        await follower.raft.read_index(timeout_s=5)
+
+        assert follower.fsm.applied == [b"a"]
+
+
+async def test_a_follower_of_a_go_leader_says_that_it_confirms_no_read(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        cluster.network.speak_only_go(leader.server_id)
+
+        with pytest.raises(ReadIndexUnsupported) as caught:
+            await cluster.followers(leader)[0].raft.read_index(timeout_s=5)
+
+        assert leader.server_id == caught.value.leader
+
+
+async def test_a_follower_of_a_leader_that_is_cut_off_reads_nothing(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        cluster.network.isolate(leader.server_id)
+
+        with pytest.raises((NotLeader, ProposalRefused)):
+            await cluster.followers(leader)[0].raft.read_index(timeout_s=5)
+
+
+async def test_a_leader_is_verified_and_a_follower_is_not(autojump_clock) -> None:
     async with running() as cluster:
         leader = await cluster.leader()
 
-        with pytest.raises(NotLeader):
-            await cluster.followers(leader)[0].raft.read_index(timeout_s=5)
+        await leader.raft.verify_leader(timeout_s=5)
+        with pytest.raises(NotLeader) as caught:
+            await cluster.followers(leader)[0].raft.verify_leader(timeout_s=5)
+
+        assert leader.server_id == caught.value.leader
+
+
+async def test_a_leader_that_is_cut_off_is_not_verified(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        cluster.network.isolate(leader.server_id)
+
+        with pytest.raises((NotLeader, ProposalRefused)):
+            await leader.raft.verify_leader(timeout_s=5)
 
 
 async def test_a_leader_that_is_cut_off_confirms_no_read(autojump_clock) -> None:

@@ -76,6 +76,11 @@ def _cluster(world: World, words: Sequence[str], options: Options) -> None:
         world.lines[told:] = [f"{leader.id} leader term={term} commit={status.commit_index}"]
 
 
+def _go(world: World, words: Sequence[str], options: Options) -> None:
+    """Let these servers serve Go's protocol alone."""
+    world.go_peers.update(ids(*words))
+
+
 def _config(world: World, words: Sequence[str], options: Options) -> None:
     for name, value in options.items():
         kind = type(getattr(world.config, name))
@@ -285,6 +290,7 @@ COMMANDS: Final[Mapping[str, Callable[[World, Sequence[str], Options], None]]] =
     "disk": _disk,
     "drop": _drop,
     "duplicate": _duplicate,
+    "go": _go,
     "heal": _heal,
     "heartbeat": _heartbeat,
     "hold": _hold,

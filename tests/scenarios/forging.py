@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
     InstallSnapshotRequest,
+    LeaseRequest,
+    ReadIndexRequest,
     Request,
     RequestPreVoteRequest,
     RequestVoteRequest,
@@ -31,6 +33,17 @@ def _place(text: str) -> tuple[Index, Term]:
 def _entries(text: str) -> tuple[LogEntry, ...]:
     places = [_place(place) for place in text.split(",")] if text else []
     return tuple(entry(index, term) for index, term in places)
+
+
+def _other_request(kind: str, term: Term, options: Mapping[str, str]) -> Request:
+    if kind == "timeoutnow":
+        return TimeoutNowRequest()
+    if kind == "readindex":
+        return ReadIndexRequest(term=term)
+    if kind != "lease":
+        raise ValueError(f"there is no request {kind}")
+    duration_ms = int(options.get("ms", "0"))
+    return LeaseRequest(term=term, round=int(options["round"]), duration_ms=duration_ms)
 
 
 def forged_request(kind: str, sender: ServerID, options: Mapping[str, str]) -> Request:
@@ -70,6 +83,4 @@ def forged_request(kind: str, sender: ServerID, options: Mapping[str, str]) -> R
             configuration_index=Index(1),
             size_bytes=0,
         )
-    if kind == "timeoutnow":
-        return TimeoutNowRequest()
-    raise ValueError(f"there is no request {kind}")
+    return _other_request(kind, term, options)

@@ -6,6 +6,7 @@ An entry is written ``4@t2``: index 4, term 2; a run of one term ``4..6@t2``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
@@ -13,12 +14,18 @@ from raft_over_libp2p.core.messages import (
     ErrorResponse,
     InstallSnapshotRequest,
     InstallSnapshotResponse,
+    LeaseRequest,
+    LeaseResponse,
+    OwnRequest,
+    ReadIndexRequest,
+    ReadIndexResponse,
     Request,
     RequestPreVoteRequest,
     RequestPreVoteResponse,
     RequestVoteRequest,
     RequestVoteResponse,
     Response,
+    TimeoutNowRequest,
 )
 from raft_over_libp2p.core.ready import (
     Alarm,
@@ -50,6 +57,14 @@ def runs(entries: Sequence[LogEntry]) -> str:
     return " ".join(texts) or "nothing"
 
 
+_KINDS: Final = {
+    InstallSnapshotRequest: "snapshot",
+    TimeoutNowRequest: "timeoutnow",
+    ReadIndexRequest: "readindex",
+    LeaseRequest: "lease",
+}
+
+
 def kind_of(request: Request) -> str:
     """Return what ``hold`` and ``deliver`` call it."""
     if isinstance(request, AppendEntriesRequest):
@@ -58,7 +73,7 @@ def kind_of(request: Request) -> str:
         return "vote"
     if isinstance(request, RequestPreVoteRequest):
         return "prevote"
-    return "snapshot" if isinstance(request, InstallSnapshotRequest) else "timeoutnow"
+    return _KINDS[type(request)]
 
 
 def request_text(request: Request) -> str:
@@ -75,20 +90,27 @@ def request_text(request: Request) -> str:
         return f"{kind} term={request.term} {last}" + (" transfer" if is_transfer else "")
     if isinstance(request, InstallSnapshotRequest):
         return f"snapshot term={request.term} {request.last_log_index}@t{request.last_log_term}"
-    return kind
+    return _own_request_text(request) if isinstance(request, OwnRequest) else kind
+
+
+def _own_request_text(request: OwnRequest) -> str:
+    if isinstance(request, ReadIndexRequest):
+        return f"readindex term={request.term}"
+    how = f"for {request.duration_ms}ms" if request.duration_ms else "given back"
+    return f"lease term={request.term} round={request.round} {how}"
 
 
 def answer_text(request: Request, response: Response) -> str:
     kind = kind_of(request)
     if isinstance(response, ErrorResponse):
         return f"{kind} error: {response.error}"
-    if isinstance(response, RequestVoteResponse | RequestPreVoteResponse):
+    if isinstance(response, RequestVoteResponse | RequestPreVoteResponse | LeaseResponse):
         return f"{kind} {'granted' if response.granted else 'refused'} term={response.term}"
-    if isinstance(response, AppendEntriesResponse):
-        if response.no_retry_backoff and not response.success:
-            return f"{kind} mismatch term={response.term} last={response.last_log}"
-        return f"{kind} {'ok' if response.success else 'rejected'} term={response.term}"
-    if isinstance(response, InstallSnapshotResponse):
+    if isinstance(response, ReadIndexResponse):
+        return f"{kind} {response.index} term={response.term}"
+    if isinstance(response, AppendEntriesResponse) and response.no_retry_backoff:
+        return f"{kind} mismatch term={response.term} last={response.last_log}"
+    if isinstance(response, AppendEntriesResponse | InstallSnapshotResponse):
         return f"{kind} {'ok' if response.success else 'rejected'} term={response.term}"
     return f"{kind} ok"
 
@@ -159,7 +181,8 @@ def told(
         if isinstance(read, ReadState):
             yield f"{server} read r{read.token} confirmed at {read.index}"
         else:
-            yield f"{server} read r{read.token} refused"
+            why = " by a peer that knows no such call" if read.is_unsupported else ""
+            yield f"{server} read r{read.token} refused{why}"
 
 
 def status_text(status: CoreStatus) -> Iterable[str]:

@@ -16,6 +16,8 @@ from raft_over_libp2p.core.events import CallFailed, RequestReceived, ResponseRe
 from raft_over_libp2p.core.messages import (
     AppendEntriesResponse,
     InstallSnapshotRequest,
+    LeaseResponse,
+    OwnRequest,
     Request,
     Response,
 )
@@ -58,10 +60,14 @@ class Message:
         return f"{source} -> {target} {telling.answer_text(self.request, self.response)}"
 
     def is_routine(self) -> bool:
-        """Whether it is a heartbeat that goes as it should."""
+        """Whether it is a heartbeat, or a promise beside it, that goes as it should."""
         answer = self.response
-        is_well = answer is None or (isinstance(answer, AppendEntriesResponse) and answer.success)
-        return self.kind == "heartbeat" and is_well
+        is_well = (
+            answer is None
+            or (isinstance(answer, AppendEntriesResponse) and answer.success)
+            or (isinstance(answer, LeaseResponse) and answer.granted)
+        )
+        return self.kind in {"heartbeat", "lease"} and is_well
 
 
 @dataclass
@@ -74,6 +80,8 @@ class World:
     """Links and kinds; the kind "" is every kind."""
     held: list[Message] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    go_peers: set[ServerID] = field(default_factory=set)
+    """Who serves Go's protocol alone."""
     tells_messages: bool = True
     tells_heartbeats: bool = False
     inbox: deque[Message] = field(default_factory=deque)
@@ -97,7 +105,10 @@ class World:
     def post(self, message: Message) -> None:
         """Send a message, or hold or lose it, as its link is."""
         link = message.link
-        if link in self.cuts:
+        if link[1] in self.go_peers and isinstance(message.request, OwnRequest):
+            self._tell_message(message, " (not served)")
+            self.fail(message, is_unsupported=True)
+        elif link in self.cuts:
             self._lose(message)
         elif {(*link, message.kind), (*link, "")} & self.holds:
             self._tell_message(message, " (held)")
@@ -113,11 +124,12 @@ class World:
         self._tell_message(message, " (lost)")
         self.fail(message)
 
-    def fail(self, message: Message) -> None:
+    def fail(self, message: Message, *, is_unsupported: bool = False) -> None:
         """Tell the caller that no answer will come."""
         caller = self.servers.get(message.caller)
         if message.call is not None and caller and caller.is_up and caller.life == message.life:
-            caller.machine.handle(CallFailed(message.call, "no answer"), self.now)
+            failed = CallFailed(message.call, "no answer", is_unsupported=is_unsupported)
+            caller.machine.handle(failed, self.now)
 
     def deliver(self, message: Message) -> None:
         """Hand a message over now."""

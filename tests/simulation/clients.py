@@ -1,4 +1,4 @@
-"""Clients that write unique payloads and read, at whoever they believe leads."""
+"""Clients that write unique payloads at whoever they believe leads, and read there and elsewhere."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ class Clients:
         world.push(
             world.now + world.dice.expovariate(1.0 / world.profile.client_every_s), self.run, None
         )
-        server = self._target()
-        if server is None:
-            return
         if world.dice.random() < world.profile.read_share:
-            self.read(server)
-        else:
+            server = self._reader()
+            if server is not None:
+                self.read(server)
+            return
+        server = self._target()
+        if server is not None:
             self.write(server, world.dice.randint(1, world.profile.proposal_size))
 
     def _target(self) -> Server | None:
@@ -46,6 +47,13 @@ class Clients:
         if leaders and dice.random() < 0.95:
             return dice.choice(leaders)
         return dice.choice(up) if up else None
+
+    def _reader(self) -> Server | None:
+        """Choose a server that says it leads, or as often any."""
+        if self.world.dice.random() < 0.5:
+            return self._target()
+        up = [s for s in self.world.everyone if s.machine is not None and not s.is_paused]
+        return self.world.dice.choice(up) if up else None
 
     def write(self, server: Server, count: int = 1) -> list[bytes]:
         """Propose ``count`` new payloads; return them, or nothing if they were refused."""

@@ -21,6 +21,8 @@ from raft_over_libp2p.core.events import (
 from raft_over_libp2p.core.messages import (
     AppendEntriesRequest,
     InstallSnapshotRequest,
+    LeaseRequest,
+    ReadIndexRequest,
     Request,
     Response,
     TimeoutNowRequest,
@@ -37,13 +39,24 @@ if TYPE_CHECKING:
     from tests.simulation.snapshot_store import Snapshot
     from tests.simulation.world import World
 
-__all__ = ["APPEND", "HEARTBEAT", "KINDS", "OTHER", "SNAPSHOT", "Flight", "Network"]
+__all__ = [
+    "APPEND",
+    "HEARTBEAT",
+    "KINDS",
+    "LEASE",
+    "OTHER",
+    "READ",
+    "SNAPSHOT",
+    "Flight",
+    "Network",
+]
 
-HEARTBEAT, APPEND, OTHER, SNAPSHOT = KINDS = range(4)
+HEARTBEAT, APPEND, OTHER, SNAPSHOT, READ, LEASE = KINDS = range(6)
 """The kinds of streams a transport keeps to a peer; each snapshot has one of its own."""
 
-_MAX_CALLS_IN_FLIGHT = {HEARTBEAT: 64, APPEND: 8, OTHER: 64, SNAPSHOT: 1}
+_MAX_CALLS_IN_FLIGHT = {HEARTBEAT: 64, APPEND: 8, OTHER: 64, SNAPSHOT: 1, READ: 1, LEASE: 32}
 """What one server may have in flight to one peer, before a checker calls it unbounded."""
+_KIND_OF = {InstallSnapshotRequest: SNAPSHOT, ReadIndexRequest: READ, LeaseRequest: LEASE}
 _SLOWEST_S = 3.0
 """30 heartbeat intervals."""
 
@@ -96,7 +109,7 @@ def _same_reign(other: Flight, flight: Flight) -> bool:
 def _kind_of(request: Request) -> int:
     if isinstance(request, AppendEntriesRequest):
         return HEARTBEAT if request.is_heartbeat else APPEND
-    return SNAPSHOT if isinstance(request, InstallSnapshotRequest) else OTHER
+    return _KIND_OF.get(type(request), OTHER)
 
 
 class Network:

@@ -118,6 +118,7 @@ class Profile:
             snapshot_interval_s=dice.choice((0.1, 1.0, 5.0)),
             trailing_logs=dice.choice((0, 0, 3, 30)),
             join_timeout_s=dice.choice((1.0, 5.0, 30.0)),
+            lease_reads=dice.random() < 0.4,
         )
         return Profile(
             voters=voters,

@@ -8,6 +8,7 @@ import trio.testing
 from raft_over_libp2p.transport.inbound import Inbound, Owed, _ServedStream
 from raft_over_libp2p.transport.streams import StreamBroken
 from raft_over_libp2p.types import CallID, ServerID
+from raft_over_libp2p.wire.dialects import GO
 
 TICKS = 30
 """More than a stream takes to end: its nursery is closed for one of them."""
@@ -35,7 +36,7 @@ class Breaking:
 async def test_a_reply_at_any_moment_of_a_streams_end_is_dropped() -> None:
     for moment in range(TICKS):
         stream = Breaking()
-        served = _ServedStream(stream, Inbound(ServerID("own")))  # type: ignore[arg-type]
+        served = _ServedStream(stream, Inbound(ServerID("own")), GO)  # type: ignore[arg-type]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(served.run)
             await trio.testing.wait_all_tasks_blocked()
