@@ -6,7 +6,7 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -25,6 +25,8 @@ _GLANCE_S: Final = 0.5
 _REMOVAL_ATTEMPTS: Final = 3
 _CHANGE_ATTEMPTS: Final = 40
 _CHANGE_PAUSE_S: Final = 0.5
+_FULL_LOG_BYTES: Final = 64 * 1024
+"""Some hundred entries into a segment; beyond the vote, snapshots, and what a daemon prints."""
 _SUPERVISION_S: Final = 0.5
 
 
@@ -36,7 +38,6 @@ class Nemesis:
         network: Network,
         peers: Sequence[Peer],
         *,
-        pad: Callable[[bool], None],
         has_clocks: bool,
     ) -> None:
         self.struck: Counter[str] = Counter()
@@ -50,7 +51,6 @@ class Nemesis:
         self._network = network
         self._peers = {peer.number: peer for peer in peers}
         self._python = [peer for peer in peers if isinstance(peer, PythonPeer)]
-        self._pad = pad
         self._has_clocks = has_clocks
 
     async def play(self, schedule: Schedule) -> None:
@@ -76,7 +76,6 @@ class Nemesis:
     async def heal(self) -> None:
         """End what is left of any fault, and have every process run and be a member."""
         self._network.heal()
-        self._pad(False)
         for peer in self._peers.values():
             peer.signal(signal.SIGCONT)
             if isinstance(peer, PythonPeer):
@@ -192,13 +191,20 @@ class Nemesis:
     async def _full_disk(self, fault: Fault, victims: Sequence[Peer]) -> None:
         peer = next(p for p in victims if isinstance(p, PythonPeer))
         self._note(fault, [peer])
-        self._pad(True)
         peer.fill_disk()
         try:
             await trio.sleep(fault.lasts_s)
         finally:
-            self._pad(False)
             peer.free_disk()
+
+    async def _full_log(self, fault: Fault, victims: Sequence[Peer]) -> None:
+        peer = next(p for p in victims if isinstance(p, PythonPeer))
+        self._note(fault, [peer])
+        peer.limit_files(_FULL_LOG_BYTES)
+        try:
+            await trio.sleep(fault.lasts_s)
+        finally:
+            peer.limit_files(-1)
 
     async def _clock_jump(self, fault: Fault, victims: Sequence[Peer]) -> None:
         if not self._has_clocks:
@@ -210,10 +216,9 @@ class Nemesis:
         peer.shift_clock(0.0)
 
     async def _transfer(self, fault: Fault, victims: Sequence[Peer]) -> None:
-        target = next(p for p in victims if isinstance(p, PythonPeer))
-        with trio.move_on_after(fault.lasts_s):
-            if await self.transfer_to(target):
-                self._note(fault, [target])
+        target = next(p for p in reversed(victims) if isinstance(p, PythonPeer))
+        if await self.transfer_to(target):
+            self._note(fault, [target])
 
     async def transfer_to(self, target: Peer) -> bool:
         """Ask for ``target`` to lead; return whether it was said to."""
@@ -228,9 +233,9 @@ class Nemesis:
         return False
 
     async def _remove(self, fault: Fault, victims: Sequence[Peer]) -> None:
-        peer = next(p for p in victims if isinstance(p, PythonPeer))
-        asked = next(p for p in victims if isinstance(p, PythonPeer) and p is not peer)
-        for _ in range(_REMOVAL_ATTEMPTS):
+        peer, *others = [p for p in victims if isinstance(p, PythonPeer)]
+        for attempt in range(_REMOVAL_ATTEMPTS):
+            asked = others[attempt % len(others)]
             if await asked.change("DELETE", f"/peers/{peer.peer_id}"):
                 self._note(fault, [peer])
                 await trio.sleep(fault.lasts_s / 2)
@@ -258,6 +263,7 @@ _STRIKES: Final = {
     "kill-all": Nemesis._kill_all,
     "pause": Nemesis._pause,
     "full-disk": Nemesis._full_disk,
+    "full-log": Nemesis._full_log,
     "clock-jump": Nemesis._clock_jump,
     "transfer": Nemesis._transfer,
     "removal": Nemesis._remove,

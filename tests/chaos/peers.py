@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -250,6 +251,17 @@ class PythonPeer(Peer):
         with self._offset.open("r+b" if self._offset.exists() else "w+b") as file:
             file.write(struct.pack("<q", round(seconds * 1e9)))
 
+    def limit_files(self, most_bytes: int) -> None:
+        """Have its writes beyond so many bytes of a file fail (EFBIG); -1 lifts the limit.
+
+        Its log is preallocated, so that a full file system holds up new segments and snapshots
+        alone; this fails the log's own writes, which the peer takes for a full disk likewise.
+        """
+        if self._process is not None and self.is_up:
+            with suppress(ProcessLookupError):  # it has just ended
+                _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
+                resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (most_bytes, hard))
+
     def fill_disk(self) -> None:
         """Leave no free block on its file system."""
         self.disk_faults += 1
@@ -296,9 +308,10 @@ class GoPeer(Peer):
 
     @property
     def is_up(self) -> bool:
-        return self._is_up
+        return self._is_up and not self._process.has_ended
 
     async def start(self) -> None:
+        await self._process.kill()
         try:
             await self._process.start()
         except PeerError:
@@ -317,7 +330,7 @@ class GoPeer(Peer):
         await self._process.kill()
 
     def signal(self, number: signal.Signals) -> None:
-        if self._is_up:
+        if self.is_up:
             if number is signal.SIGSTOP:
                 self._process.pause()
             else:
@@ -325,7 +338,7 @@ class GoPeer(Peer):
 
     async def ask(self, command: str, timeout_s: float = _ASK_S, **arguments: Any) -> Any:
         """Return the answer to a command; None when it fails."""
-        if not self._is_up:
+        if not self.is_up:
             return None
         try:
             return await self._process.ask(command, timeout_s, **arguments)

@@ -92,7 +92,6 @@ async def run_cluster(plan: Plan) -> Result:
             nemesis = Nemesis(
                 network,
                 peers,
-                pad=lambda is_padded: setattr(workload, "is_padded", is_padded),
                 has_clocks=plan.clock is not None,
             )
             await _play(plan, peers, workload, nemesis, result)

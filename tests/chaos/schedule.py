@@ -18,7 +18,7 @@ __all__ = ["KINDS", "LEADER", "Fault", "Schedule", "make_schedule"]
 
 KINDS: Final = (
     "loss", "delay", "duplication", "one-way", "isolation", "split", "bridge", "ring", "swizzle",
-    "kill", "kill-all", "pause", "full-disk", "clock-jump", "transfer", "removal",
+    "kill", "kill-all", "pause", "full-disk", "full-log", "clock-jump", "transfer", "removal",
 )  # fmt: skip
 """Network, then process, then disk, clock and cluster."""
 

@@ -33,8 +33,6 @@ _REFUSED_PAUSE_S: Final = 0.1
 _READ_ODDS: Final = 0.5
 _OLD_READ_ODDS: Final = 0.1
 _UNPIN_ODDS: Final = 0.25
-_PADDING: Final = "&meta-padding=" + "p" * 3000
-"""Makes a write fill the log sooner, while a disk is full."""
 
 
 class Server(Protocol):
@@ -51,7 +49,6 @@ class Workload:
 
     def __init__(self, seed: int, peers: Sequence[Server | GoPeer], clients: int) -> None:
         self.history: list[Operation] = []
-        self.is_padded = False
         self._seed = seed
         self._peers = peers
         self._clients = clients
@@ -141,8 +138,7 @@ class Workload:
         limit = f"timeout={round(_CALL_S * 1000)}ms"
         match kind:
             case "pin":
-                padding = _PADDING if self.is_padded else ""
-                method, target = "POST", f"/pins/{cid}?name={value}&{limit}{padding}"
+                method, target = "POST", f"/pins/{cid}?name={value}&{limit}"
             case "unpin":
                 method, target = "DELETE", f"/pins/{cid}?{limit}"
             case "read":

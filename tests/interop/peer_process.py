@@ -140,6 +140,11 @@ class PeerProcess:
         self._log: deque[str] = deque(maxlen=_KEPT_LOG_LINES)
 
     @property
+    def has_ended(self) -> bool:
+        """Whether its process has ended, by itself or killed."""
+        return self._ended.is_set()
+
+    @property
     def address(self) -> str:
         """Its listening multiaddr, ending in ``/p2p/ID``."""
         return self.addresses[0]
