@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import re
 import shutil
 import subprocess
@@ -36,6 +37,8 @@ def _built() -> None:
 @pytest.mark.timeout(900, func_only=True)
 def test_clusters_under_faults_stay_linearisable_and_lose_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "chaos"
+    # It takes minutes: no thread dump after pytest's faulthandler_timeout.
+    faulthandler.cancel_dump_traceback_later()
 
     run = subprocess.run(
         [sys.executable, "-m", "tests.chaos", *_CLUSTERS, "--seed", "1", "--folder", str(folder)],
