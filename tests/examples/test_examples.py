@@ -1,4 +1,4 @@
-"""What README shows runs."""
+"""What README and docs/embedding.md show runs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,36 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
-def test_the_embedding_example_pins_a_cid() -> None:
-    run = subprocess.run(
-        [sys.executable, PROJECT / "examples" / "embed.py"],
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=PROJECT,
         capture_output=True,
         text=True,
         timeout=50,
         check=False,
     )
 
-    assert (0, "") == (run.returncode, run.stderr)
-    assert "QmY7Yh4UquoXHLPFo2XbhXkhBvFoPwmQUSa92pxnxjQuPU is pinned" in run.stdout
+
+@pytest.mark.slow
+def test_the_embedding_example_pins_a_cid() -> None:
+    example = run("examples/embed.py")
+
+    assert (0, "") == (example.returncode, example.stderr)
+    assert "QmY7Yh4UquoXHLPFo2XbhXkhBvFoPwmQUSa92pxnxjQuPU is pinned" in example.stdout
+
+
+@pytest.mark.slow
+def test_the_example_with_a_state_of_its_own_agrees_on_a_count() -> None:
+    example = run("examples/counters.py")
+
+    assert (0, "") == (example.returncode, example.stderr)
+    assert "after 3 more there are 6 apples\nthe leader reads 6\n" == example.stdout
+
+
+@pytest.mark.slow
+def test_the_tests_of_that_example_pass() -> None:
+    tests = run("-m", "pytest", "-q", "--import-mode=prepend", "examples/test_counters.py")
+
+    assert 0 == tests.returncode, tests.stdout
+    assert "3 passed" in tests.stdout
