@@ -41,9 +41,17 @@ def _row(member: MemberStatus, status: StatusBody) -> tuple[str, ...]:
         "yes" if member["is_connected"] else "no",
         "-" if heard is None or member["is_self"] else f"{heard:.1f} s",
         "-" if member["match_index"] is None else str(member["match_index"]),
-        "-" if member["lag_entries"] is None else str(member["lag_entries"]),
+        _lag(member),
         _note(member, status),
     )
+
+
+def _lag(member: MemberStatus) -> str:
+    """Return the entries it lacks, and for how long it has lacked the oldest."""
+    entries, seconds = member["lag_entries"], member["lag_s"]
+    if entries is None:
+        return "-"
+    return f"{entries}, {seconds:.1f} s" if entries and seconds else str(entries)
 
 
 def _note(member: MemberStatus, status: StatusBody) -> str:

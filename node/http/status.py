@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TypedDict
 
 from raft_over_libp2p.core.ready import Role
-from raft_over_libp2p.core.status import CoreStatus, PeerProgress
-from raft_over_libp2p.raft import RaftStatus
+from raft_over_libp2p.core.status import CoreStatus
+from raft_over_libp2p.raft import PeerStatus, RaftStatus
 from raft_over_libp2p.types import Server, Suffrage
 
 __all__ = ["MemberStatus", "StatusBody", "status_body"]
@@ -16,7 +16,9 @@ class MemberStatus(TypedDict):
     """One member. Progress (``match_index`` to the end) is known to a leader only.
 
     ``suffrage`` is ``voter``, ``nonvoter``, or ``staging`` for one that votes once it has
-    caught up. The bytes are of the snapshot being sent to it, 0 while none is.
+    caught up. The lag is in entries not acknowledged, their bytes, and the age of the oldest;
+    the snapshot's bytes are of the one being sent to it, 0 while none is. ``last_error`` is
+    what is wrong now, ``last_failure`` the newest failure, also when all is well since.
     """
 
     id: str
@@ -28,9 +30,15 @@ class MemberStatus(TypedDict):
     last_contact_s: float | None
     match_index: int | None
     lag_entries: int | None
+    lag_bytes: int | None
+    lag_s: float | None
+    inflight_calls: int | None
+    inflight_bytes: int | None
     mode: str | None
     snapshot_bytes_sent: int
     snapshot_bytes_total: int
+    last_failure: str
+    last_failure_s: float | None
 
 
 class StatusBody(TypedDict):
@@ -108,24 +116,30 @@ def status_body(
 def _member(server: Server, status: RaftStatus) -> MemberStatus:
     core = status.core
     is_self = server.id == core.server_id
-    link = status.links.get(server.id)
-    progress = next((p for p in core.peers if p.peer == server.id), None)
-    contact = None if progress is None else progress.last_contact_s
-    if progress is None and server.id == core.leader and not is_self:
+    peer = status.peers.get(server.id)
+    contact = peer.last_contact_s if peer else None
+    if core.role is not Role.LEADER and server.id == core.leader and not is_self:
         contact = core.last_leader_contact_s
+    failure = peer.last_failure if peer else None
     return MemberStatus(
         id=server.id,
         suffrage=Suffrage(server.suffrage).name.lower(),
         is_self=is_self,
         is_leader=server.id == core.leader,
-        is_connected=is_self or (link is not None and link.is_connected),
-        last_error=_last_error(link.last_error if link else "", progress),
+        is_connected=is_self or (peer is not None and peer.is_connected),
+        last_error=peer.last_error if peer else "",
         last_contact_s=0.0 if is_self else _rounded(contact),
-        match_index=_match_index(progress, status, is_self=is_self),
-        lag_entries=progress.lag_entries if progress else None,
-        mode=progress.mode.value if progress else None,
-        snapshot_bytes_sent=link.snapshot_bytes_sent if link else 0,
-        snapshot_bytes_total=link.snapshot_bytes_total if link else 0,
+        match_index=_match_index(peer, status, is_self=is_self),
+        lag_entries=peer.lag_entries if peer else None,
+        lag_bytes=peer.lag_bytes if peer else None,
+        lag_s=_rounded(peer.lag_s) if peer else None,
+        inflight_calls=peer.inflight_calls if peer else None,
+        inflight_bytes=peer.inflight_bytes if peer else None,
+        mode=peer.mode.value if peer and peer.mode else None,
+        snapshot_bytes_sent=peer.snapshot_bytes_sent if peer else 0,
+        snapshot_bytes_total=peer.snapshot_bytes_total if peer else 0,
+        last_failure=failure.reason if failure else "",
+        last_failure_s=_rounded(failure.ago_s) if failure else None,
     )
 
 
@@ -140,16 +154,12 @@ def _standing(core: CoreStatus, *, is_removed: bool) -> str:
     return "not-a-member" if core.leader is None else "catching-up"
 
 
-def _match_index(progress: PeerProgress | None, status: RaftStatus, *, is_self: bool) -> int | None:
-    if progress is not None:
-        return progress.match_index
+def _match_index(peer: PeerStatus | None, status: RaftStatus, *, is_self: bool) -> int | None:
+    if peer is not None and peer.match_index is not None:
+        return peer.match_index
     if is_self and status.core.role is Role.LEADER:
         return status.core.durable_index
     return None
-
-
-def _last_error(link_error: str, progress: PeerProgress | None) -> str:
-    return link_error or (progress.last_error if progress else "")
 
 
 def _rounded(seconds: float | None) -> float | None:

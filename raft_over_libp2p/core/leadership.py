@@ -238,7 +238,7 @@ class Leadership:
         """Note that a heartbeat got no answer; the next one goes out in its time."""
         peer = call.progress
         peer.heartbeats_inflight -= 1
-        peer.last_error = reason
+        peer.fail(self.server.now, reason)
         if self.peers.get(peer.peer) is peer:
             replication.owe_commit_again(self.server, peer)
 

@@ -28,6 +28,7 @@ class Progress:
         "commit_told",
         "contact",
         "epoch",
+        "failed_at",
         "failures",
         "forgotten_at",
         "has_answered",
@@ -38,6 +39,7 @@ class Progress:
         "is_silent",
         "is_unreachable",
         "last_error",
+        "last_failure",
         "match_index",
         "mode",
         "next_index",
@@ -104,6 +106,13 @@ class Progress:
         self.forgotten_at = math.inf
         """When a removed peer is told of its removal no longer."""
         self.last_error = ""
+        self.last_failure = ""
+        self.failed_at: float | None = None
+
+    def fail(self, now: float, error: str) -> None:
+        """Note that a call failed, or was refused."""
+        self.last_error = self.last_failure = error
+        self.failed_at = now
 
     @property
     def is_leaving(self) -> bool:
@@ -155,7 +164,7 @@ class Progress:
         doublings = min(max(self.failures - 2, 0), _MAX_BACK_OFF_DOUBLINGS)
         self.retry_at = now + min(_BACK_OFF_BASE_S * 2**doublings, self.back_off_cap_s)
         self.mode = ProgressMode.BACKING_OFF
-        self.last_error = error
+        self.fail(now, error)
         self.snapshot_pinned = None
 
     def retry(self) -> None:
@@ -182,4 +191,6 @@ class Progress:
             inflight_bytes=self.inflight_bytes,
             last_contact_s=now - self.contact if self.has_answered else None,
             last_error=self.last_error,
+            last_failure=self.last_failure,
+            last_failure_s=None if self.failed_at is None else now - self.failed_at,
         )

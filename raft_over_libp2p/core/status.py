@@ -38,6 +38,10 @@ class PeerProgress:
     last_contact_s: float | None
     """Seconds since the newest answered call was sent; None before the first answer."""
     last_error: str
+    last_failure: str = ""
+    """Why a call failed or was refused last, also when all is well since."""
+    last_failure_s: float | None = None
+    """Seconds since that; None before the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from raft_over_libp2p.raft.fsm import FSM
 from raft_over_libp2p.raft.inspecting import RaftStatus
+from raft_over_libp2p.raft.peer_status import PeerFailure, PeerStatus
 from raft_over_libp2p.raft.request_id import RequestID
 from raft_over_libp2p.raft.requesting import AppliedOnce, RequestOutcome, RequestState
 from raft_over_libp2p.raft.server import Raft
@@ -11,6 +12,8 @@ __all__ = [
     "FSM",
     "AppliedOnce",
     "OpCodec",
+    "PeerFailure",
+    "PeerStatus",
     "Raft",
     "RaftStatus",
     "RequestID",

@@ -36,6 +36,7 @@ from raft_over_libp2p.core.ready import (
 )
 from raft_over_libp2p.errors import DiskFull, ProposalRefused, StorageError
 from raft_over_libp2p.raft.fsm import FSM
+from raft_over_libp2p.raft.growth import Growth
 from raft_over_libp2p.raft.log_writer import InlineLogWriter, LogThread, LogWriter
 from raft_over_libp2p.raft.observers import Observed, Observer, peer_changes
 from raft_over_libp2p.raft.proposals import Proposals
@@ -103,6 +104,7 @@ class Driver:
         self.observers: list[Observer] = []
         self.requests = RequestTable()
         """Which request IDs the log holds."""
+        self.growth = Growth()
         self._committed = Configuration()
         self._fsm = fsm
         self.config = config
@@ -274,9 +276,9 @@ class Driver:
 
     def _discharge(self, ready: Ready) -> bool:
         """Do what ``ready`` asks, but for applying; return whether waiters must look again."""
+        size_bytes = 0
         if ready.write is not None:
-            for entry in ready.write.append:
-                encode_entry(entry)
+            size_bytes = sum([len(encode_entry(entry)) for entry in ready.write.append])
             self.requests.follow(ready.write)
             self.log_writer.submit(ready.write)
         if ready.send:
@@ -289,6 +291,8 @@ class Driver:
             self.reads.resolve(read)
         for observation in ready.observations:
             self._observe(observation)
+        if self.role is Role.LEADER and ready.write is not None and ready.write.append:
+            self.growth.grew(ready.write.append[-1].index, size_bytes, trio.current_time())
         return bool(ready.observations) or ready.adopt_snapshot is not None
 
     def _discharge_state(self, ready: Ready) -> None:
@@ -336,6 +340,7 @@ class Driver:
                     "leadership was lost while it was being agreed on", after=agreed
                 )
             self.role = observation.role
+            self.growth.restart()
             self.role_changed = observation
         elif isinstance(observation, LeaderChanged):
             self.leader = observation.leader

@@ -11,6 +11,7 @@ from raft_over_libp2p.core.membership import PlacedConfiguration
 from raft_over_libp2p.core.ready import Role
 from raft_over_libp2p.core.status import CoreStatus
 from raft_over_libp2p.errors import NoLeader
+from raft_over_libp2p.raft.peer_status import PeerStatus, peer_statuses
 from raft_over_libp2p.raft.running import Running
 from raft_over_libp2p.raft.stats import stats_of
 from raft_over_libp2p.transport.interface import Link
@@ -26,6 +27,8 @@ class RaftStatus:
     core: CoreStatus
     links: Mapping[ServerID, Link]
     is_disk_full: bool
+    peers: Mapping[ServerID, PeerStatus]
+    """Each member but this server: its connection, lag, what is in flight, its last failure."""
 
 
 class Inspecting(Running):
@@ -98,10 +101,12 @@ class Inspecting(Running):
     def status(self) -> RaftStatus:
         """Return a picture of this server and of how it reaches its peers."""
         driver = self._driver
+        core, links = self._core_status(), driver.transport.links()
         return RaftStatus(
-            core=self._core_status(),
-            links=driver.transport.links(),
+            core=core,
+            links=links,
             is_disk_full=driver.is_disk_full,
+            peers=peer_statuses(core, links, driver.growth, trio.current_time()),
         )
 
     def stats(self) -> dict[str, str]:

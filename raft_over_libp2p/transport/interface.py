@@ -40,6 +40,10 @@ class Link:
     """How much of the snapshot being sent to it has left; 0 while none is."""
     snapshot_bytes_total: int = 0
     """The size of the snapshot being sent to it; 0 while none is."""
+    last_failure: str = ""
+    """Why an attempt or a connection failed last, also when it stands again."""
+    last_failure_s: float | None = None
+    """Seconds since that; None before the first."""
 
 
 class SnapshotSource(Protocol):

@@ -71,7 +71,9 @@ class OutboundPeer:
     ) -> None:
         """Start nothing; :meth:`run` does."""
         self.peer = peer
-        self.last_error = ""
+        self._last_error = ""
+        self._last_failure = ""
+        self._failed_at: float | None = None
         self.last_heard = trio.current_time()
         self._door = door
         self._timing = timing
@@ -132,6 +134,17 @@ class OutboundPeer:
             self._snapshot = None
 
     @property
+    def last_error(self) -> str:
+        """Why the peer is not reached, or was not the last time; empty when it is."""
+        return self._last_error
+
+    @last_error.setter
+    def last_error(self, error: str) -> None:
+        self._last_error = error
+        if error:
+            self._last_failure, self._failed_at = error, trio.current_time()
+
+    @property
     def is_member(self) -> bool:
         """Whether a connection is kept to the peer."""
         return self._is_member
@@ -157,6 +170,10 @@ class OutboundPeer:
             last_error="" if is_connected else self.last_error or "not connected yet",
             snapshot_bytes_sent=self._snapshot.bytes_sent if self._snapshot else 0,
             snapshot_bytes_total=self._snapshot.bytes_total if self._snapshot else 0,
+            last_failure=self._last_failure,
+            last_failure_s=(
+                None if self._failed_at is None else trio.current_time() - self._failed_at
+            ),
         )
 
     def look_again(self, *, came: bool = False) -> None:

@@ -22,6 +22,8 @@ from raft_over_libp2p.core.ready import Role
 from raft_over_libp2p.core.status import CoreStatus, PeerProgress, ProgressMode
 from raft_over_libp2p.errors import NotLeader, RaftError
 from raft_over_libp2p.raft import RaftStatus
+from raft_over_libp2p.raft.growth import Growth
+from raft_over_libp2p.raft.peer_status import peer_statuses
 from raft_over_libp2p.transport.interface import Link
 from raft_over_libp2p.types import Configuration, Index, Server, ServerID, Suffrage, Term
 
@@ -98,7 +100,6 @@ class FakeConsensus:
         return sorted(map(PeerID.parse, (A, B, C)))
 
     def status(self) -> RaftStatus:
-        servers = (ServerID(A), ServerID(B), ServerID(C))
         applied = Index(self.applied)
         progress = PeerProgress(
             peer=ServerID(B),
@@ -119,44 +120,55 @@ class FakeConsensus:
             lag_entries=applied - 2,
             last_contact_s=12.3,
         )
+        core = self._core_status(progress, lagging)
+        links = self._links()
         return RaftStatus(
-            core=CoreStatus(
-                server_id=ServerID(A),
-                role=self.role,
-                term=Term(3),
-                leader=ServerID(self.leader) if self.leader else None,
-                commit_index=applied,
-                applied_index=applied,
-                durable_index=applied,
-                first_index=Index(1),
-                last_index=applied,
-                last_log_term=Term(3),
-                snapshot_index=Index(0),
-                snapshot_term=Term(0),
-                configuration=Configuration(
-                    tuple(
-                        Server(s, s, self.suffrages.get(s, Suffrage.VOTER))
-                        for s in servers
-                        if not (self.is_removed and s == A)
-                    )
-                ),
-                configuration_index=Index(1),
-                configuration_committed=True,
-                last_leader_contact_s=None if self.role is Role.LEADER else 0.02,
-                peers=(progress, lagging) if self.role is Role.LEADER else (),
-            ),
-            links={
-                ServerID(B): Link(peer=ServerID(B), is_connected=True, last_error=""),
-                ServerID(C): Link(
-                    peer=ServerID(C),
-                    is_connected=False,
-                    last_error="connection refused",
-                    snapshot_bytes_sent=self.snapshot_bytes[0],
-                    snapshot_bytes_total=self.snapshot_bytes[1],
-                ),
-            },
+            core=core,
+            links=links,
             is_disk_full=False,
+            peers=peer_statuses(core, links, Growth(), 0.0),
         )
+
+    def _core_status(self, progress: PeerProgress, lagging: PeerProgress) -> CoreStatus:
+        servers = (ServerID(A), ServerID(B), ServerID(C))
+        applied = Index(self.applied)
+        return CoreStatus(
+            server_id=ServerID(A),
+            role=self.role,
+            term=Term(3),
+            leader=ServerID(self.leader) if self.leader else None,
+            commit_index=applied,
+            applied_index=applied,
+            durable_index=applied,
+            first_index=Index(1),
+            last_index=applied,
+            last_log_term=Term(3),
+            snapshot_index=Index(0),
+            snapshot_term=Term(0),
+            configuration=Configuration(
+                tuple(
+                    Server(s, s, self.suffrages.get(s, Suffrage.VOTER))
+                    for s in servers
+                    if not (self.is_removed and s == A)
+                )
+            ),
+            configuration_index=Index(1),
+            configuration_committed=True,
+            last_leader_contact_s=None if self.role is Role.LEADER else 0.02,
+            peers=(progress, lagging) if self.role is Role.LEADER else (),
+        )
+
+    def _links(self) -> dict[ServerID, Link]:
+        return {
+            ServerID(B): Link(peer=ServerID(B), is_connected=True, last_error=""),
+            ServerID(C): Link(
+                peer=ServerID(C),
+                is_connected=False,
+                last_error="connection refused",
+                snapshot_bytes_sent=self.snapshot_bytes[0],
+                snapshot_bytes_total=self.snapshot_bytes[1],
+            ),
+        }
 
 
 @dataclass

@@ -317,6 +317,7 @@ async def test_the_status_tells_who_lags_and_why(tmp_path: Path) -> None:
     lagging = body["members"][2]
     assert (C, False, 5) == (lagging["id"], lagging["is_connected"], lagging["lag_entries"])
     assert lagging["last_error"] == "connection refused"
+    assert (0, 0.0) == (lagging["lag_bytes"], lagging["lag_s"])
 
 
 # -- limits and passwords

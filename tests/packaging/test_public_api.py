@@ -40,6 +40,8 @@ PUBLIC = {
         "OpCodec",
         "OpLog",
         "OutcomeUnknown",
+        "PeerFailure",
+        "PeerStatus",
         "ProposalRefused",
         "Raft",
         "RaftConfig",
