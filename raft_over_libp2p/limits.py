@@ -23,7 +23,10 @@ __all__ = [
     "MAX_INFLIGHT_APPEND_BYTES",
     "MAX_LOG_CACHE_BYTES",
     "MAX_NESTING",
+    "MAX_NEW_STREAMS_PER_S",
+    "MAX_NEW_STREAMS_PER_S_OF_STRANGER",
     "MAX_OBSERVATIONS_QUEUED",
+    "MAX_PEERS_COUNTED",
     "MAX_PENDING_READS",
     "MAX_PENDING_REPLIES_PER_STREAM",
     "MAX_PROPOSALS_QUEUED",
@@ -82,6 +85,13 @@ MAX_INBOUND_STREAMS_PER_MEMBER: Final = 16
 MAX_INBOUND_STREAMS_PER_STRANGER: Final = 4
 """Enough for the lanes of a leader that this server, asleep while members changed, does not
 know yet: with one, its heartbeats would keep its appends out for ever."""
+MAX_NEW_STREAMS_PER_S: Final = 100
+"""New Raft streams of one member, after a burst of as many: Go opens one for each call outside its
+pipeline, which needs some 50 a second; more is a flood, and each stream costs a task."""
+MAX_NEW_STREAMS_PER_S_OF_STRANGER: Final = 10
+"""The same of a peer that is no member: a leader not known yet opens its lanes once."""
+MAX_PEERS_COUNTED: Final = 1024
+"""Peers whose rate is remembered; one that was quiet for a second is forgotten first."""
 MAX_PENDING_REPLIES_PER_STREAM: Final = 64
 """Requests read ahead on one stream while their replies wait for the disk."""
 MAX_WRITER_QUEUE_BYTES: Final = 32 * MIB

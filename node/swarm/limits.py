@@ -7,6 +7,8 @@ from typing import Final
 __all__ = [
     "ACCEPT_BACKLOG",
     "FIRST_BYTES_S",
+    "FOREIGN_STREAMS_BURST",
+    "FOREIGN_STREAMS_PER_S",
     "GOODBYE_S",
     "HALF_CLOSED_S",
     "INITIAL_WINDOW_BYTES",
@@ -17,6 +19,8 @@ __all__ = [
     "MAX_QUEUED_CONTROL_BYTES",
     "MAX_STREAMS",
     "MAX_WINDOWS_BYTES",
+    "NEW_STREAMS_BURST",
+    "NEW_STREAMS_PER_S",
 ]
 
 KIB: Final = 1024
@@ -40,6 +44,15 @@ MAX_STREAMS: Final = 1024
 """Streams of one connection, either side's. py-libp2p blocks for ever at 256 (trap 10)."""
 ACCEPT_BACKLOG: Final = 256
 """Streams the peer opened and nobody took yet, as in go-yamux; further ones are reset."""
+NEW_STREAMS_PER_S: Final = 1000
+"""Streams one peer may open on a connection: a Go peer opens one for every call, and forwards some
+600 pins a second. More than that are reset before anything is done for them."""
+NEW_STREAMS_BURST: Final = 1024
+"""So many at once: as many as may be open."""
+FOREIGN_STREAMS_PER_S: Final = 20
+"""Streams for py-libp2p, which cost it some eighty scheduler steps each: identify, ping, pubsub."""
+FOREIGN_STREAMS_BURST: Final = ACCEPT_BACKLOG
+"""So many at once: calls of a stock py-libp2p peer, which waits for our half of the negotiation."""
 KEEPALIVE_EVERY_S: Final = 5.0
 """A peer of whom nothing came in one such interval is asked for a sign of life, and is dead when
 nothing comes in the next: 10 to 15 s after its last byte (go-yamux: 30 to 40 s)."""

@@ -35,6 +35,7 @@ from multiaddr import Multiaddr
 from node.swarm import limits
 from node.swarm.accepting import BareProtocols
 from node.swarm.yamux_stream import YamuxStream
+from raft_over_libp2p.transport.stream_rate import StreamRate
 
 __all__ = ["YAMUX_PROTOCOL", "YamuxConnection", "YamuxMuxer"]
 
@@ -85,6 +86,12 @@ class YamuxConnection(IMuxedConn):
         self._wake_writer = trio.lowlevel.ParkingLot()
         self._drained = trio.lowlevel.ParkingLot()
         self._windows_bytes = 0
+        self._new_streams = StreamRate(
+            per_s=limits.NEW_STREAMS_PER_S, burst=limits.NEW_STREAMS_BURST
+        )
+        self._foreign_streams = StreamRate(
+            per_s=limits.FOREIGN_STREAMS_PER_S, burst=limits.FOREIGN_STREAMS_BURST
+        )
         self._rest = b""
         self._body_left = 0
         self._body_stream: YamuxStream | None = None
@@ -343,7 +350,9 @@ class YamuxConnection(IMuxedConn):
     def _accept(self, stream_id: int) -> YamuxStream | None:
         if stream_id % 2 == self._next_stream_id % 2 or stream_id == 0:
             raise ProtocolViolation(f"the peer opened stream {stream_id}, which is not its to open")
-        if len(self._streams) >= limits.MAX_STREAMS:
+        if len(self._streams) >= limits.MAX_STREAMS or not self._new_streams.allows(
+            trio.current_time()
+        ):
             self.send_reset(stream_id)
             return None
         stream = self._new_stream(stream_id)
@@ -368,7 +377,11 @@ class YamuxConnection(IMuxedConn):
             self._offer(stream)
 
     def _offer(self, stream: YamuxStream) -> None:
-        """Hand ``stream`` to py-libp2p, if it takes its streams in time."""
+        """Hand ``stream`` to py-libp2p, if it takes its streams in time and they are not too many."""
+        if not self._foreign_streams.allows(trio.current_time()):
+            self.send_reset(stream.stream_id)
+            stream.die("too many streams of protocols that are not ours")
+            return
         try:
             self._to_accept.send_nowait(stream)
         except (trio.WouldBlock, trio.BrokenResourceError):

@@ -35,6 +35,7 @@ from raft_over_libp2p.transport.authorise import authorise
 from raft_over_libp2p.transport.inbound_snapshots import InboundSnapshots, IncomingSnapshot
 from raft_over_libp2p.transport.interface import Deliver, SnapshotExchange
 from raft_over_libp2p.transport.resumable_inbound import ResumableStream
+from raft_over_libp2p.transport.stream_rate import StreamRate
 from raft_over_libp2p.transport.streams import RaftStream, StreamBroken
 from raft_over_libp2p.types import CallID, ServerID, Term
 from raft_over_libp2p.wire.dialects import Dialect, RequestsReader
@@ -72,6 +73,7 @@ class Inbound:
         self._members: frozenset[ServerID] = frozenset()
         self._deliver: Deliver | None = None
         self._streams: set[_ServedStream | ResumableStream] = set()
+        self._rates: dict[ServerID, StreamRate] = {}
         self._owed: dict[CallID, tuple[_ServedStream | ResumableStream, Owed]] = {}
         self._last_call = 0
         self._complained_at = -_COMPLAINT_EVERY_S
@@ -91,7 +93,9 @@ class Inbound:
 
     def set_members(self, members: Collection[ServerID]) -> None:
         """Know whose streams get a member's limits."""
-        self._members = frozenset(members)
+        if self._members != frozenset(members):
+            self._members = frozenset(members)
+            self._rates.clear()  # Who joined or left is counted anew, by other limits.
 
     def is_member(self, peer: ServerID) -> bool:
         """Tell whether ``peer`` is treated as a member; before any is known, everybody is."""
@@ -189,10 +193,29 @@ class Inbound:
             if self.is_member(peer)
             else limits.MAX_INBOUND_STREAMS_PER_STRANGER
         )
+        if not self._is_in_rate(peer):
+            self.complain(peer, UnauthorisedPeer("it opens streams too fast"))
+            return False
         if of_peer < limit and len(self._streams) < limits.MAX_INBOUND_STREAMS:
             return True
         self.complain(peer, UnauthorisedPeer(f"{of_peer} of its streams are open already"))
         return False
+
+    def _is_in_rate(self, peer: ServerID) -> bool:
+        now = trio.current_time()
+        rate = self._rates.get(peer)
+        if rate is None:
+            if len(self._rates) >= limits.MAX_PEERS_COUNTED:
+                self._rates = {p: r for p, r in self._rates.items() if not r.is_full(now)}
+                if len(self._rates) >= limits.MAX_PEERS_COUNTED:
+                    return False  # So many peers at once: a flood by many hands.
+            rate = self._rates[peer] = _rate(is_member=self.is_member(peer))
+        return rate.allows(now)
+
+
+def _rate(*, is_member: bool) -> StreamRate:
+    per_s = limits.MAX_NEW_STREAMS_PER_S if is_member else limits.MAX_NEW_STREAMS_PER_S_OF_STRANGER
+    return StreamRate(per_s=per_s, burst=per_s)
 
 
 class _ServedStream:

@@ -202,10 +202,7 @@ async def test_opening_more_than_256_streams_neither_blocks_nor_fails() -> None:
     """Trap 10: the stock muxer blocks for ever at the 257th stream."""
     async with muxed_pair() as pair:
         with trio.fail_after(5):
-            streams = []
-            for _ in range(300):
-                streams.append(await pair.one.open_stream())
-                await pair.two.accept_stream()
+            streams = [await pair.one.open_stream() for _ in range(300)]
 
         assert len(streams) == 300
 
@@ -225,6 +222,36 @@ async def test_streams_that_nobody_accepts_are_reset() -> None:
 
         with pytest.raises(MuxedStreamReset, match="peer reset"):
             await streams[-1].read()
+
+
+async def test_streams_opened_too_fast_are_reset_and_later_ones_are_not(
+    autojump_clock: MockClock,
+) -> None:
+    """However soon each of them ends: the number open says nothing of the rate."""
+    async with muxed_pair() as pair:
+        for _ in range(limits.FOREIGN_STREAMS_BURST):
+            await (await pair.one.open_stream()).reset()
+            await (await pair.two.accept_stream()).reset()
+        one_more = await pair.one.open_stream()
+        with pytest.raises(MuxedStreamReset, match="peer reset"):
+            await one_more.read()
+
+        await trio.sleep(2 / limits.FOREIGN_STREAMS_PER_S)
+        later = await pair.one.open_stream()
+        await later.write(b"x")
+        assert await (await pair.two.accept_stream()).read() == b"x"
+
+
+async def test_a_flood_is_reset_before_anything_is_done_for_it(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "NEW_STREAMS_BURST", 3)
+    async with muxed_pair() as pair:
+        streams = [await pair.one.open_stream() for _ in range(4)]
+
+        with pytest.raises(MuxedStreamReset, match="peer reset"):
+            await streams[-1].read()
+        assert len(pair.two._streams) == 3
 
 
 async def test_a_reader_that_pauses_long_keeps_its_stream(autojump_clock: MockClock) -> None:

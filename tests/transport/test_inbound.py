@@ -197,6 +197,35 @@ async def test_streams_beyond_a_peers_limit_are_refused(is_member: bool) -> None
         assert await world.is_well()
 
 
+@pytest.mark.parametrize("is_member", [True, False])
+async def test_streams_opened_too_fast_are_refused_though_few_are_open(is_member: bool) -> None:
+    async with raw_world() as world:
+        if not is_member:
+            world.transport.set_members([world.server.id, SOMEBODY])
+        burst = (
+            limits.MAX_NEW_STREAMS_PER_S if is_member else limits.MAX_NEW_STREAMS_PER_S_OF_STRANGER
+        )
+        began = trio.current_time()
+        answered = 0
+        while world.transport.refused["UnauthorisedPeer"] == 0:
+            await _open_and_end(world)
+            answered += 1
+            assert answered <= burst * (trio.current_time() - began + 1) + 1
+
+        assert answered >= burst
+
+
+async def _open_and_end(world: World) -> None:
+    stream = await world.open_stream()
+    before = len(world.transport._inbound._streams)
+    await stream.close()
+    with trio.fail_after(5):
+        while len(world.transport._inbound._streams) > before:
+            await trio.lowlevel.checkpoint()
+    with contextlib.suppress(MuxedStreamError):
+        await rest_of(stream)
+
+
 async def _try_to_open(world: World) -> bytes:
     try:
         stream = await world.open_stream(world.encoded(vote(world.as_server())))
