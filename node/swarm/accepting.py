@@ -29,6 +29,8 @@ class BareProtocols:
 
     def __init__(self) -> None:
         self._handlers: dict[bytes, BareHandler] = {}
+        self.members: frozenset[str] = frozenset()
+        """Whose streams are wanted: others may open fewer. Nobody's, while it is not known."""
 
     def set(self, protocol: str, handler: BareHandler) -> None:
         """Have ``handler`` serve ``protocol``."""
@@ -37,6 +39,10 @@ class BareProtocols:
     def remove(self, protocol: str) -> None:
         """Leave ``protocol`` to py-libp2p."""
         self._handlers.pop(preamble(protocol), None)
+
+    def is_member(self, peer: str) -> bool:
+        """Tell whether ``peer`` gets a member's rate; before any is known, everybody does."""
+        return peer in self.members or not self.members
 
     async def accept(self, stream: YamuxStream) -> BareHandler | None:
         """Return who serves ``stream``; None leaves it as it came, for py-libp2p."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final, cast
 
 import trio
@@ -51,6 +52,10 @@ class AnnouncingHost(BasicHost):
             self._is_told = False
             if self._changed is not None:
                 self._changed.set()
+
+    def set_members(self, members: Collection[str]) -> None:
+        """Open the streams of ``members`` (peer IDs) at a higher rate than those of others."""
+        self._bare.members = frozenset(members)
 
     def set_bare_stream_handler(self, protocol_id: TProtocol, stream_handler: BareHandler) -> None:
         """Have ``stream_handler`` serve ``protocol_id`` with nothing of py-libp2p in between."""

@@ -20,7 +20,9 @@ __all__ = [
     "MAX_STREAMS",
     "MAX_WINDOWS_BYTES",
     "NEW_STREAMS_BURST",
+    "NEW_STREAMS_BURST_OF_STRANGER",
     "NEW_STREAMS_PER_S",
+    "NEW_STREAMS_PER_S_OF_STRANGER",
 ]
 
 KIB: Final = 1024
@@ -45,10 +47,13 @@ MAX_STREAMS: Final = 1024
 ACCEPT_BACKLOG: Final = 256
 """Streams the peer opened and nobody took yet, as in go-yamux; further ones are reset."""
 NEW_STREAMS_PER_S: Final = 1000
-"""Streams one peer may open on a connection: a Go peer opens one for every call, and forwards some
+"""Streams a member may open on a connection: a Go peer opens one for every call, and forwards some
 600 pins a second. More than that are reset before anything is done for them."""
 NEW_STREAMS_BURST: Final = 1024
 """So many at once: as many as may be open."""
+NEW_STREAMS_PER_S_OF_STRANGER: Final = 50
+"""Those of a peer outside the configuration: it asks who we are and to be added, and little more."""
+NEW_STREAMS_BURST_OF_STRANGER: Final = 256
 FOREIGN_STREAMS_PER_S: Final = 20
 """Streams for py-libp2p, which cost it some eighty scheduler steps each: identify, ping, pubsub."""
 FOREIGN_STREAMS_BURST: Final = ACCEPT_BACKLOG

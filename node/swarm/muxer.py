@@ -89,6 +89,9 @@ class YamuxConnection(IMuxedConn):
         self._new_streams = StreamRate(
             per_s=limits.NEW_STREAMS_PER_S, burst=limits.NEW_STREAMS_BURST
         )
+        self._new_streams_of_stranger = StreamRate(
+            per_s=limits.NEW_STREAMS_PER_S_OF_STRANGER, burst=limits.NEW_STREAMS_BURST_OF_STRANGER
+        )
         self._foreign_streams = StreamRate(
             per_s=limits.FOREIGN_STREAMS_PER_S, burst=limits.FOREIGN_STREAMS_BURST
         )
@@ -350,9 +353,7 @@ class YamuxConnection(IMuxedConn):
     def _accept(self, stream_id: int) -> YamuxStream | None:
         if stream_id % 2 == self._next_stream_id % 2 or stream_id == 0:
             raise ProtocolViolation(f"the peer opened stream {stream_id}, which is not its to open")
-        if len(self._streams) >= limits.MAX_STREAMS or not self._new_streams.allows(
-            trio.current_time()
-        ):
+        if len(self._streams) >= limits.MAX_STREAMS or not self._is_in_rate():
             self.send_reset(stream_id)
             return None
         stream = self._new_stream(stream_id)
@@ -362,6 +363,12 @@ class YamuxConnection(IMuxedConn):
         else:
             self._nursery.start_soon(self._serve, stream, self._bare_protocols)
         return None if stream.is_closed else stream
+
+    def _is_in_rate(self) -> bool:
+        protocols = self._bare_protocols
+        is_member = protocols is None or protocols.is_member(str(self.peer_id))
+        rate = self._new_streams if is_member else self._new_streams_of_stranger
+        return rate.allows(trio.current_time())
 
     async def _serve(self, stream: YamuxStream, protocols: BareProtocols) -> None:
         """Serve ``stream`` if it is of one of ``protocols``, else leave it to py-libp2p."""

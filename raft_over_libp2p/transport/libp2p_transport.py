@@ -98,6 +98,7 @@ class Libp2pTransport:
     def set_members(self, members: Collection[ServerID]) -> None:
         self._members = frozenset(members) - {self.server_id}
         self._inbound.set_members(members)
+        self._door.set_members(members)
         if self._nursery is None:
             return
         for peer in self._members:

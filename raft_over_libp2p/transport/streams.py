@@ -13,7 +13,7 @@ that overruns its deadline ends the connection.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final, Protocol, TypeAlias, cast
@@ -265,6 +265,12 @@ class Door:
         # wrapping, whose price is several times that of a call.
         register = getattr(self._host, "set_bare_stream_handler", self._host.set_stream_handler)
         register(TProtocol(protocol), serve_stream)
+
+    def set_members(self, members: Collection[ServerID]) -> None:
+        """Let the host know whose streams are wanted, if it is one that limits how many come."""
+        tell = getattr(self._host, "set_members", None)
+        if tell is not None:
+            tell({str(member) for member in members})
 
     def stop_serving(self, protocol: str = RAFT_PROTOCOL) -> None:
         """Refuse further inbound streams."""

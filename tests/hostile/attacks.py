@@ -18,7 +18,7 @@ from raft_over_libp2p.wire.requests import encode_request
 from tests.hostile.messages import every_request, snapshot_request, vote_requests
 from tests.hostile.world import RAFT, RPC, Victim, World, answer, open_stream
 
-__all__ = ["ATTACKS"]
+__all__ = ["ATTACKS", "ask_for_votes", "open_and_drop", "tell_to_campaign"]
 
 _OLD_TERM = Term(1)
 _GUST = 10
@@ -74,15 +74,15 @@ async def forged_headers(world: World) -> None:
 async def higher_terms_of_a_stranger(world: World) -> None:
     """Who is no member asks for votes in a term far ahead: while there is a leader, nobody follows."""
     async with world.stranger() as stranger:
-        await _ask_for_votes(world, stranger)
+        await ask_for_votes(world, stranger)
 
 
 async def higher_terms_of_a_removed_member(world: World) -> None:
     async with world.removed_member() as removed:
-        await _ask_for_votes(world, removed)
+        await ask_for_votes(world, removed)
 
 
-async def _ask_for_votes(world: World, swarm: PeerSwarm) -> None:
+async def ask_for_votes(world: World, swarm: PeerSwarm) -> None:
     name = ServerID(str(swarm.peer_id))
     frames = [encode_request(request, name) for request in vote_requests(name)]
     for victim in world.victims:
@@ -92,14 +92,14 @@ async def _ask_for_votes(world: World, swarm: PeerSwarm) -> None:
 async def timeout_now_of_who_does_not_lead(world: World) -> None:
     """Only the leader may tell a member to campaign."""
     one, other = world.followers
-    await _tell_to_campaign(one.swarm, [other, world.leader])
+    await tell_to_campaign(one.swarm, [other, world.leader])
     async with world.stranger() as stranger:
-        await _tell_to_campaign(stranger, world.victims)
+        await tell_to_campaign(stranger, world.victims)
     async with world.removed_member() as removed:
-        await _tell_to_campaign(removed, world.victims)
+        await tell_to_campaign(removed, world.victims)
 
 
-async def _tell_to_campaign(swarm: PeerSwarm, victims: list[Victim]) -> None:
+async def tell_to_campaign(swarm: PeerSwarm, victims: list[Victim]) -> None:
     name = ServerID(str(swarm.peer_id))
     [*_, timeout_now] = every_request(name)
     for victim in victims:
@@ -121,10 +121,10 @@ async def a_flood_by_a_member(world: World) -> None:
     liar, other = world.followers
     async with trio.open_nursery() as nursery:
         for victim in (other, world.leader):
-            nursery.start_soon(_open_and_drop, liar.swarm, victim, 1000)
+            nursery.start_soon(open_and_drop, liar.swarm, victim, 1000)
 
 
-async def _open_and_drop(swarm: PeerSwarm, victim: Victim, count: int) -> None:
+async def open_and_drop(swarm: PeerSwarm, victim: Victim, count: int) -> None:
     for _ in range(count // 50):
         opened = [await open_stream(swarm, victim, RAFT) for _ in range(50)]
         for stream in opened:
