@@ -113,7 +113,7 @@ async def _receive(opened: trio.socket.SocketType) -> Answer:
         data += await _some(opened)
     head, _, rest = data.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
-    status = int(first.split(" ")[1])
+    status = int(first.partition(" ")[2][:3])
     pairs = (line.partition(":") for line in lines)
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
     if "chunked" in headers.get("transfer-encoding", ""):

@@ -23,13 +23,17 @@ class Judgement:
 
 
 def judge(
-    checker: Path, history: Sequence[Operation], final: Mapping[str, str], folder: Path
+    checker: Path, history: Sequence[Operation], final: Mapping[str, str] | None, folder: Path
 ) -> Judgement:
-    """Judge a history and the ``final`` state (value by CID), and keep both in ``folder``."""
+    """Judge a history and the ``final`` state (value by CID), and keep both in ``folder``.
+
+    None is for a cluster that came to no common state: then nothing can be said to be lost.
+    """
     write_history(folder / "history.ndjson", history)
-    (folder / "final.json").write_text(json.dumps(dict(final), indent=1) + "\n")
+    (folder / "final.json").write_text(json.dumps(final, indent=1) + "\n")
     verdict = check(checker, history, folder)
     violations = [f"{cid} is not linearisable" for cid in verdict.illegal]
     violations += [f"{cid}: the judge did not finish" for cid in verdict.undecided]
     violations += [f"impossible: {read}" for read in impossible_reads(history)]
-    return Judgement(verdict.operations, violations, lost_writes(history, final))
+    lost = [] if final is None else lost_writes(history, final)
+    return Judgement(verdict.operations, violations, lost)

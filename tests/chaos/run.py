@@ -157,7 +157,6 @@ async def _play(
     history = workload.history
     if final is None:
         result.violations.append(f"no common state {_HEAL_S:g} s after the last fault")
-        final = {}
     else:
         history += await _final_reads(peers, workload.cids)
     judgement = judge(plan.checker, history, final, plan.folder)

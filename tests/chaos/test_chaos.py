@@ -52,6 +52,6 @@ def test_clusters_under_faults_stay_linearisable_and_lose_nothing(tmp_path: Path
     operations, faults, violations, lost = map(int, found.groups())
     assert (0, 0) == (violations, lost)
     # About 4 500 and 40 on two cores that others use too: a run in which nothing was tried is none.
-    assert operations > 500, run.stdout
+    assert operations > 200, run.stdout
     assert faults > 20, run.stdout
     assert not folder.exists()
