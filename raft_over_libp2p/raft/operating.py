@@ -47,7 +47,8 @@ class Operating(Running):
         A timer that runs longer than the new times allow is set again; a leader speaks to
         its followers at once. ``trailing_logs`` counts from the next snapshot on. Timeouts
         belong to a cluster, not to a server: bring all servers to the new ones without
-        delay. A transport's own times (``TransportTiming``) stay.
+        delay. A transport's own times (``TransportTiming``) stay, and a leader's lease keeps its
+        length until it leads anew.
 
         Raises:
             LocalProtocolError: nothing changed: it is out of range, or does not fit what
