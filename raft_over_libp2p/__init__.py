@@ -13,6 +13,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from raft_over_libp2p.config import RaftConfig, ReloadableConfig
+    from raft_over_libp2p.core.ready import (
+        Alarm,
+        ConfigurationChanged,
+        HeartbeatFailed,
+        HeartbeatResumed,
+        LeaderChanged,
+        Removed,
+        Role,
+        RoleChanged,
+        TransferEnded,
+    )
     from raft_over_libp2p.errors import (
         CorruptLog,
         CorruptSnapshot,
@@ -46,6 +57,7 @@ if TYPE_CHECKING:
         RequestState,
         StateMachine,
     )
+    from raft_over_libp2p.raft.observers import Observer, PeerChanged
     from raft_over_libp2p.raft.recover_cluster import recover_cluster
     from raft_over_libp2p.storage.bootstrap import (
         bootstrap_cluster,
@@ -70,6 +82,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "config": ("RaftConfig", "ReloadableConfig"),
+    "core.ready": (
+        "Alarm",
+        "ConfigurationChanged",
+        "HeartbeatFailed",
+        "HeartbeatResumed",
+        "LeaderChanged",
+        "Removed",
+        "Role",
+        "RoleChanged",
+        "TransferEnded",
+    ),
     "errors": (
         "CorruptLog",
         "CorruptSnapshot",
@@ -103,6 +126,7 @@ _HOMES = {
         "RequestState",
         "StateMachine",
     ),
+    "raft.observers": ("Observer", "PeerChanged"),
     "raft.recover_cluster": ("recover_cluster",),
     "storage.bootstrap": ("bootstrap_cluster", "get_configuration", "has_existing_state"),
     "storage.data_folder": ("DataFolder",),
@@ -125,17 +149,22 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 
 __all__ = [
     "FSM",
+    "Alarm",
     "AppliedOnce",
     "Configuration",
+    "ConfigurationChanged",
     "CorruptLog",
     "CorruptSnapshot",
     "DataDirLocked",
     "DataFolder",
     "DiskFull",
     "DurabilityLost",
+    "HeartbeatFailed",
+    "HeartbeatResumed",
     "InconsistentState",
     "Index",
     "InvariantViolation",
+    "LeaderChanged",
     "Libp2pTransport",
     "LocalProtocolError",
     "LogEntry",
@@ -144,9 +173,11 @@ __all__ = [
     "NoLeader",
     "NoState",
     "NotLeader",
+    "Observer",
     "OpCodec",
     "OpLog",
     "OutcomeUnknown",
+    "PeerChanged",
     "PeerFailure",
     "PeerStatus",
     "ProposalRefused",
@@ -156,9 +187,12 @@ __all__ = [
     "RaftStatus",
     "ReloadableConfig",
     "RemoteProtocolError",
+    "Removed",
     "RequestID",
     "RequestOutcome",
     "RequestState",
+    "Role",
+    "RoleChanged",
     "Server",
     "ServerID",
     "State",
@@ -167,6 +201,7 @@ __all__ = [
     "Stores",
     "Suffrage",
     "Term",
+    "TransferEnded",
     "UnauthorisedPeer",
     "bootstrap_cluster",
     "get_configuration",
