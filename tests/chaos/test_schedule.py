@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.nemesis import _STRIKES
+from tests.chaos.partitions import SHAPES
 from tests.chaos.schedule import KINDS, LEADER, make_schedule
 
 
@@ -44,6 +46,10 @@ def test_victims_are_all_peers_in_some_order_now_and_then_the_leader_first(peers
     led = sum(fault.victims[0] == LEADER for fault in faults)
     assert 0.2 < led / len(faults) < 0.6
     assert all(LEADER not in fault.victims[1:] for fault in faults)
+
+
+def test_every_kind_is_known_to_the_nemesis() -> None:
+    assert set(KINDS) == {"loss", "delay", "duplication"} | set(SHAPES) | set(_STRIKES)
 
 
 def test_faults_are_numbered_apart() -> None:
