@@ -18,6 +18,9 @@ __all__ = [
     "Persisted",
     "RequestReceived",
     "ResponseReceived",
+    "RestoreFailed",
+    "RestoreKept",
+    "RestoreWritten",
     "SnapshotNotStored",
     "SnapshotNotTaken",
     "SnapshotStored",
@@ -119,6 +122,27 @@ class SnapshotNotStored:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class RestoreWritten:
+    """What ``Ready.write_restore`` asked for is durable but for its name, and a state is prepared."""
+
+    meta: SnapshotMeta
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreKept:
+    """What ``Ready.keep_restore`` asked for is done: a restart finds the restored snapshot."""
+
+    meta: SnapshotMeta
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreFailed:
+    """One of them is not: nothing is left of it."""
+
+    reason: str
+
+
 Event: TypeAlias = (
     RequestReceived
     | ResponseReceived
@@ -131,4 +155,7 @@ Event: TypeAlias = (
     | SnapshotNotTaken
     | SnapshotStored
     | SnapshotNotStored
+    | RestoreWritten
+    | RestoreKept
+    | RestoreFailed
 )

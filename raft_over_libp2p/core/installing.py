@@ -19,7 +19,7 @@ from raft_over_libp2p.core.snapshotting import compact
 from raft_over_libp2p.errors import LocalProtocolError
 from raft_over_libp2p.types import CallID, ServerID, Term
 
-__all__ = ["Installing", "answer_install_snapshot", "on_not_stored", "on_stored"]
+__all__ = ["Installing", "answer_install_snapshot", "on_not_stored", "on_stored", "replace_log"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +128,11 @@ def on_stored(server: Server, call: CallID, meta: SnapshotMeta) -> None:
         _keep_suffix(server, meta)
         server.reply_acknowledging(call, response, meta.index)
     else:
-        _replace_log(server, meta)
+        replace_log(server, meta)
         server.reply_after_next_write(call, response)
 
 
-def _replace_log(server: Server, meta: SnapshotMeta) -> None:
+def replace_log(server: Server, meta: SnapshotMeta) -> None:
     """Discard the whole log: it ends before the snapshot, or contradicts it (rule 12).
 
     So does the log on the disk, if the snapshot's entry is still on its way there; then

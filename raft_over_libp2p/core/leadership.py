@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from raft_over_libp2p import limits
-from raft_over_libp2p.core import learning, replication, snapshot_sending, transfer
+from raft_over_libp2p.core import learning, replication, restoring, snapshot_sending, transfer
 from raft_over_libp2p.core.calls import HeartbeatCall
 from raft_over_libp2p.core.commitment import next_commit_index
 from raft_over_libp2p.core.leases import Lease
@@ -141,6 +141,15 @@ class Leadership:
         self._proposed.append((entries[-1].index, size))
         return Index(first), term
 
+    def restored(self, index: Index) -> None:
+        """Go on behind a snapshot at ``index``, agreed on, that took the place of the log."""
+        self._proposed.clear()
+        self.uncommitted_bytes = 0
+        for peer in self.peers.values():
+            if not peer.is_installing:
+                peer.probe(Index(index + 1))
+            replication.owe_commit(self.server, peer)
+
     def has_own_term_commit(self) -> bool:
         """Tell whether an entry of this term is committed."""
         return self.server.commit_index >= self.term_start
@@ -151,6 +160,9 @@ class Leadership:
         matches = [peer.match_index for peer in self.voters]
         if self.is_voter:
             matches.append(server.log.durable_index)
+        if server.restoring is not None:
+            # A voter may hold the restored snapshot, which this server does not hold yet.
+            matches = [min(match, server.log.last_index) for match in matches]
         index = next_commit_index(
             matches, term_start=self.term_start, commit_index=server.commit_index
         )
@@ -336,7 +348,10 @@ class Leadership:
             self.send_heartbeats()
         if self.has_learners:
             learning.go_on(self.server, self)
+        restoring.go_on(self.server, self)
         for peer in self.peers.values():
+            if self.server.restoring is not None and restoring.is_due(self.server, self, peer):
+                continue
             if peer.mode is ProgressMode.SNAPSHOT:
                 snapshot_sending.send_snapshot(self.server, self, peer)
             else:

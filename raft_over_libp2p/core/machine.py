@@ -36,6 +36,7 @@ from raft_over_libp2p.core import (
     leases,
     reconfiguration,
     replication,
+    restoring,
     snapshot_sending,
     transfer,
     voting,
@@ -58,6 +59,9 @@ from raft_over_libp2p.core.events import (
     Persisted,
     RequestReceived,
     ResponseReceived,
+    RestoreFailed,
+    RestoreKept,
+    RestoreWritten,
     SnapshotNotStored,
     SnapshotNotTaken,
     SnapshotStored,
@@ -150,6 +154,9 @@ class Machine:
             SnapshotNotTaken: self._on_snapshot_not_taken,
             SnapshotStored: self._on_snapshot_stored,
             SnapshotNotStored: self._on_snapshot_not_stored,
+            RestoreWritten: self._on_restore,
+            RestoreKept: self._on_restore,
+            RestoreFailed: self._on_restore,
         }
 
     # -- inputs
@@ -244,6 +251,9 @@ class Machine:
     def _on_snapshot_not_stored(self, event: SnapshotNotStored) -> None:
         installing.on_not_stored(self._server, event.call, event.reason)
 
+    def _on_restore(self, event: RestoreWritten | RestoreKept | RestoreFailed) -> None:
+        restoring.on_event(self._server, event)
+
     @property
     def _leadership(self) -> Leadership:
         leadership = self._server.leadership
@@ -269,6 +279,7 @@ class Machine:
         if now >= server.snapshotting.check_at:
             server.snapshotting.on_timer(server)
         transfer.on_timer(server)
+        restoring.on_timer(server)
 
     def _rearm(self) -> None:
         server = self._server
@@ -283,7 +294,8 @@ class Machine:
         leadership = server.leadership
         of_role = server.election_at if leadership is None else leadership.next_timer()
         of_transfer = math.inf if server.transfer is None else server.transfer.deadline
-        return min(of_role, server.snapshotting.check_at, of_transfer)
+        of_restore = math.inf if server.restoring is None else server.restoring.deadline
+        return min(of_role, server.snapshotting.check_at, of_transfer, of_restore)
 
     def propose(
         self,
@@ -310,6 +322,8 @@ class Machine:
         leadership = self._leading(now)
         if self._server.transfer is not None:
             raise ProposalRefused("leadership transfer in progress")
+        if self._server.restoring is not None:
+            raise ProposalRefused("a restore is in progress")
         if not data or type in CONFIGURATION_TYPES:
             raise LocalProtocolError("propose at least one entry, and none of type CONFIGURATION")
         largest = max(map(len, data)) + len(extensions)
@@ -392,6 +406,19 @@ class Machine:
 
         """
         return transfer.begin(self._server, self._leading(now), target)
+
+    def begin_restore(self, deadline: float, now: float) -> None:
+        """Begin to put a user's snapshot in the place of the state; see ``core.restoring``.
+
+        The observation ``RestoreEnded`` comes by ``deadline`` at the latest.
+
+        Raises:
+            NotLeader: this server does not lead.
+            ProposalRefused: another restore, a transfer or a membership change is open.
+
+        """
+        self._leading(now)
+        restoring.begin(self._server, deadline)
 
     def snapshot_now(self, now: float) -> bool:
         """Ask for a snapshot without waiting for the interval and the threshold.

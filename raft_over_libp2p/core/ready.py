@@ -23,19 +23,25 @@ The contract, in the order of the fields:
 7. ``drop_snapshot``: what came with each call is not wanted: forget the spooled bytes and the
    prepared state. A snapshot that is in the store already may stay there: what it covers is
    agreed on. A ``Reply`` to a call means the same, unless its snapshot was adopted.
-8. ``read_states`` and ``observations`` are told to whoever waits for them.
+8. ``write_restore``: a user's snapshot is written in the background, durable but for its name,
+   and a state is prepared from it; then ``RestoreWritten`` or ``RestoreFailed`` is handed in.
+   One at a time. ``keep_restore``: it gets its name, durably, and ``RestoreKept`` or
+   ``RestoreFailed`` is handed in before anything else is: this machine must not learn meanwhile
+   that another leads. ``drop_restore``: it is not wanted any more.
+9. ``read_states`` and ``observations`` are told to whoever waits for them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from raft_over_libp2p.core.messages import Request, Response
 from raft_over_libp2p.types import BatchID, CallID, Configuration, Index, LogEntry, ServerID, Term
 
 __all__ = [
+    "OWN_RESTORE",
     "Alarm",
     "Call",
     "ConfigurationChanged",
@@ -50,6 +56,7 @@ __all__ = [
     "Ready",
     "Removed",
     "Reply",
+    "RestoreEnded",
     "Role",
     "RoleChanged",
     "SnapshotMeta",
@@ -109,6 +116,10 @@ class StoreSnapshot:
 
     call: CallID
     meta: SnapshotMeta
+
+
+OWN_RESTORE: Final = CallID(0)
+"""The call of a ``StoreSnapshot`` that a user restores here: no call of a transport has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +227,14 @@ class TransferEnded:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class RestoreEnded:
+    """A user's restore is over: done if ``error`` is empty; ``is_unknown`` if somebody may hold it."""
+
+    error: str
+    is_unknown: bool
+
+
 Observation: TypeAlias = (
     RoleChanged
     | LeaderChanged
@@ -225,6 +244,7 @@ Observation: TypeAlias = (
     | Alarm
     | Removed
     | TransferEnded
+    | RestoreEnded
 )
 
 
@@ -241,3 +261,6 @@ class Ready:
     take_snapshot: SnapshotMeta | None = None
     store_snapshot: list[StoreSnapshot] = field(default_factory=list)
     drop_snapshot: list[CallID] = field(default_factory=list)
+    write_restore: SnapshotMeta | None = None
+    keep_restore: SnapshotMeta | None = None
+    drop_restore: bool = False

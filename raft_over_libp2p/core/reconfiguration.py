@@ -25,7 +25,7 @@ def may_change(server: Server, leadership: Leadership) -> bool:
     that an earlier leader left behind may still be agreed on, and be the second one.
     """
     is_stable = server.membership.is_latest_committed and leadership.has_own_term_commit()
-    return is_stable and server.transfer is None
+    return is_stable and server.transfer is None and server.restoring is None
 
 
 def append_change(
@@ -43,6 +43,8 @@ def append_change(
     """
     if server.transfer is not None:
         raise ProposalRefused("leadership transfer in progress")
+    if server.restoring is not None:
+        raise ProposalRefused("a restore is in progress")
     latest = server.membership.latest
     if prev_index not in {NO_INDEX, latest.index}:
         raise ProposalRefused(

@@ -26,6 +26,7 @@ from raft_over_libp2p.core.ready import (
     HardState,
     Ready,
     Reply,
+    RestoreEnded,
     Role,
     RoleChanged,
     TransferEnded,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from raft_over_libp2p.core.election import Candidacy
     from raft_over_libp2p.core.installing import Installing
     from raft_over_libp2p.core.leadership import Leadership
+    from raft_over_libp2p.core.restoring import Restoring
     from raft_over_libp2p.core.transfer import Transfer
 
 __all__ = ["Server"]
@@ -119,6 +121,7 @@ class Server:
 
         self.installing: Installing | None = None
         self.transfer: Transfer | None = None
+        self.restoring: Restoring | None = None
         self.is_disputed = False
         """The cluster contradicts our snapshot (mixed-cluster rule 11)."""
         silent_s = config.election_timeout_s if config.lease_reads else 0.0
@@ -270,6 +273,7 @@ class Server:
             self.last_contact = self.leader_contact = self.now
         if self.transfer is not None and not self.transfer.is_sent:
             self.end_transfer("this server stopped leading before the other was ready")
+        self.end_restore("this server leads no more")
         self.leadership = None
         self.candidacy = None
         self.calls.clear()
@@ -290,6 +294,15 @@ class Server:
         if self.transfer is not None:
             self.ready.observations.append(TransferEnded(self.transfer.target, error))
             self.transfer = None
+
+    def end_restore(self, error: str) -> None:
+        """Tell how the restore went; with an ``error`` it is dropped, and may be known to some."""
+        restoring, self.restoring = self.restoring, None
+        if restoring is not None:
+            self.snapshotting.is_held_back = False
+            self.ready.drop_restore = bool(error)
+            is_unknown = bool(error) and restoring.is_sent
+            self.ready.observations.append(RestoreEnded(error, is_unknown))
 
     def set_role(self, role: Role) -> None:
         """Take on ``role`` and tell of it."""

@@ -37,7 +37,14 @@ from raft_over_libp2p.types import Index, LogType
 if TYPE_CHECKING:
     from raft_over_libp2p.core.leadership import Leadership
 
-__all__ = ["on_snapshot_answer", "on_snapshot_failure", "require_beyond", "send_snapshot"]
+__all__ = [
+    "leaves_a_quorum",
+    "on_snapshot_answer",
+    "on_snapshot_failure",
+    "require_beyond",
+    "send",
+    "send_snapshot",
+]
 
 
 def require_beyond(server: Server, peer: Progress, index: Index) -> None:
@@ -57,12 +64,12 @@ def send_snapshot(server: Server, leadership: Leadership, peer: Progress) -> Non
         return  # to a silent peer it would be lost, and the next must be a newer one
     newest = server.snapshotting.newest
     if newest is None or not _is_of_use(server, peer, newest.index):
-        if server.log.last_index <= peer.snapshot_floor and server.transfer is None:
+        if _may_grow(server) and server.log.last_index <= peer.snapshot_floor:
             _append_no_ops(server, leadership, peer.snapshot_floor)
         needed = max(peer.snapshot_floor, peer.snapshot_in_doubt)
         server.snapshotting.want_beyond(server, needed)
-    elif _leaves_a_quorum(leadership, peer):
-        _send(server, peer, newest)
+    elif leaves_a_quorum(leadership, peer):
+        send(server, peer, newest)
 
 
 def _is_of_use(server: Server, peer: Progress, index: Index) -> bool:
@@ -78,7 +85,11 @@ def _append_no_ops(server: Server, leadership: Leadership, floor: Index) -> None
     leadership.append(LogType.NOOP, (b"",) * count)
 
 
-def _leaves_a_quorum(leadership: Leadership, peer: Progress) -> bool:
+def _may_grow(server: Server) -> bool:
+    return server.transfer is None and server.restoring is None
+
+
+def leaves_a_quorum(leadership: Leadership, peer: Progress) -> bool:
     """Tell whether a snapshot may go to ``peer`` now.
 
     A Go peer answers nothing while it takes one in (rule 17), and which peers are Go's is
@@ -91,7 +102,8 @@ def _leaves_a_quorum(leadership: Leadership, peer: Progress) -> bool:
     return others + leadership.is_voter >= majority(len(voters) + leadership.is_voter)
 
 
-def _send(server: Server, peer: Progress, meta: SnapshotMeta) -> None:
+def send(server: Server, peer: Progress, meta: SnapshotMeta) -> None:
+    """Send ``peer``, which is in mode SNAPSHOT, the snapshot that ``meta`` describes."""
     request = InstallSnapshotRequest(
         term=server.term,
         leader=server.id,

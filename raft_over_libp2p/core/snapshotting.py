@@ -23,6 +23,8 @@ class Snapshotting:
         self.check_at = check_at
         self._taking: SnapshotMeta | None = None
         self._is_wanted = False
+        self.is_held_back = False
+        """A user's snapshot is being restored: one at a time is written."""
         self._failed_until = -math.inf
 
     def on_timer(self, server: Server) -> None:
@@ -48,7 +50,12 @@ class Snapshotting:
     @property
     def is_due(self) -> bool:
         """Whether one is wanted and none is being written."""
-        return self._is_wanted and self._taking is None
+        return self._is_wanted and self._taking is None and not self.is_held_back
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether none is being written."""
+        return self._taking is None
 
     def take(self, server: Server, ready: Ready) -> None:
         """Ask for the snapshot that is due; the state machine must have applied all it was given.

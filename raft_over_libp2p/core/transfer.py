@@ -62,6 +62,8 @@ def begin(server: Server, leadership: Leadership, target: ServerID | None) -> Se
     """
     if server.transfer is not None:
         raise ProposalRefused("leadership transfer in progress")
+    if server.restoring is not None:
+        raise ProposalRefused("a restore is in progress")
     peer = _best(server, leadership) if target is None else _named(server, leadership, target)
     deadline = server.now + server.config.election_timeout_s
     server.transfer = Transfer(peer, server.now, deadline)
@@ -134,8 +136,9 @@ def step_aside(server: Server, leadership: Leadership) -> None:
     """
     last_index = server.log.last_index
     leadership.lease.give_back()
-    for peer in leadership.voters:
-        if peer.match_index == last_index and _is_heard(server, peer):
+    # One that holds more has the snapshot of a restore that was begun and cannot be ended here.
+    for peer in sorted(leadership.voters, key=lambda peer: peer.match_index, reverse=True):
+        if peer.match_index >= last_index and _is_heard(server, peer):
             server.tell(peer.peer, TimeoutNowRequest())
             break
     server.become_follower()

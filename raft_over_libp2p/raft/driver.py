@@ -29,6 +29,7 @@ from raft_over_libp2p.core.ready import (
     Ready,
     Removed,
     Reply,
+    RestoreEnded,
     Role,
     RoleChanged,
     StoreSnapshot,
@@ -287,12 +288,21 @@ class Driver:
                 output.call for output in ready.send if isinstance(output, Reply)
             )
         self._discharge_state(ready)
+        if ready.drop_restore:
+            self.snapshots.restore.drop()
+        if ready.write_restore is not None:
+            self.snapshots.write_restore(ready.write_restore)
         for read in ready.read_states:
             self.reads.resolve(read)
         for observation in ready.observations:
             self._observe(observation)
         if self.role is Role.LEADER and ready.write is not None and ready.write.append:
             self.growth.grew(ready.write.append[-1].index, size_bytes, trio.current_time())
+        if ready.keep_restore is not None:
+            # Before anything else is heard (core.ready).
+            self.core.handle(self.snapshots.restore.keep(ready.keep_restore), trio.current_time())
+            self._discharge(self.core.take_ready())
+            return True
         return bool(ready.observations) or ready.adopt_snapshot is not None
 
     def _discharge_state(self, ready: Ready) -> None:
@@ -353,15 +363,22 @@ class Driver:
             self._tell_members()
             for change in changes:
                 self._tell_observers(change)
-        elif isinstance(observation, TransferEnded) and self.transfer is not None:
-            waiter, self.transfer = self.transfer, None
-            if observation.error:
-                waiter.set_error(ProposalRefused(f"leadership stays here: {observation.error}"))
-            else:
-                waiter.set_value(observation.target)
+        elif isinstance(observation, RestoreEnded):
+            self.snapshots.restore.tell(observation, self.applied_index)
+        elif isinstance(observation, TransferEnded):
+            self._tell_transfer(observation)
         self._tell_observers(observation)
         if isinstance(observation, Removed) and self.config.shutdown_on_remove:
             self.end(f"it was removed from the cluster by entry {observation.index}")
+
+    def _tell_transfer(self, ended: TransferEnded) -> None:
+        waiter, self.transfer = self.transfer, None
+        if waiter is None:
+            return
+        if ended.error:
+            waiter.set_error(ProposalRefused(f"leadership stays here: {ended.error}"))
+        else:
+            waiter.set_value(ended.target)
 
     def _tell_observers(self, observation: Observed) -> None:
         if self.end_reason:
@@ -422,6 +439,7 @@ class Driver:
         self._storage_error = None
         self.proposals.fail_all(why)
         self.reads.fail_all(why)
+        self.snapshots.restore.abandon(why)
         self._generation += 1
         self.log_writer.next_generation()
         self._to_apply.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import trio
 
 from raft_over_libp2p.config import ReloadableConfig
@@ -58,6 +60,38 @@ class Operating(Running):
         """
         self._check_open()
         self._driver.reload_config(self._driver.config.reloaded(reloadable))
+
+    async def restore(self, chunks: Iterable[bytes], *, timeout_s: float) -> Index:
+        """Have the state in ``chunks`` take the place of the cluster's; return its index.
+
+        ``chunks`` are what ``snapshot`` of the state machine gives, from this cluster or any
+        other, 64 KiB or more each; they are read once, in another thread. Only the state is
+        taken from them: members and term stay. What was agreed on before is replaced, not
+        merged. Nothing else is taken while this goes on: proposals, changes of members and
+        transfers are refused; reads go on. On return a majority holds the new state durably,
+        and every server gets it. How it is made safe, and where it is not hashicorp/raft's
+        ``Restore``: ``core.restoring``.
+
+        Raises:
+            NotLeader: definitely not restored.
+            ProposalRefused: definitely not restored: something else is in progress, the
+                chunks are no state or cannot be read, there is no room, or nothing was sent
+                to anybody within ``timeout_s``; says which.
+            OutcomeUnknown: some server holds it, and leadership was lost, or given up after
+                ``timeout_s``: it becomes the cluster's state, or never does. Look at the state
+                before doing it again. A Go follower that took it while the cluster did not
+                keeps it until its next snapshot comes.
+
+        """
+        self._check_open()
+        driver = self._driver
+        if driver.is_disk_full:
+            raise ProposalRefused("the disk is full; free some space on this peer or ask another")
+        driver.snapshots.restore.check_idle()
+        now = trio.current_time()
+        driver.core.begin_restore(now + timeout_s, now)
+        driver.wake()
+        return await driver.snapshots.restore.ended(chunks)
 
     async def snapshot(self, *, timeout_s: float) -> Index:
         """Have a snapshot taken now, and the log compacted behind it; return its index.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -24,9 +25,16 @@ from raft_over_libp2p.core.events import (
     SnapshotTaken,
 )
 from raft_over_libp2p.core.messages import InstallSnapshotRequest
-from raft_over_libp2p.core.ready import Call, Output, SnapshotMeta, StoreSnapshot
-from raft_over_libp2p.errors import CorruptSnapshot, DurabilityLost, ProposalRefused, StorageError
+from raft_over_libp2p.core.ready import OWN_RESTORE, Call, Output, SnapshotMeta, StoreSnapshot
+from raft_over_libp2p.errors import (
+    CorruptSnapshot,
+    DurabilityLost,
+    LocalProtocolError,
+    ProposalRefused,
+    StorageError,
+)
 from raft_over_libp2p.raft.fsm import FSM
+from raft_over_libp2p.raft.restoring import UserRestore
 from raft_over_libp2p.raft.spooling import (
     Content,
     Part,
@@ -82,6 +90,9 @@ class Snapshots:
         self._storing: Content | None = None
         """What is being verified, where its sender can resume."""
         self._prepared: dict[CallID, object] = {}
+        self.restore = UserRestore(
+            store, fsm, deliver=deliver, fail=fail, in_thread=self._in_thread
+        )
         self._taking: Waiter[Index] | None = None
         self._told: tuple[Index, str] | None = None
         """What the core was told of the last snapshot taken, until its waiter is answered."""
@@ -267,9 +278,17 @@ class Snapshots:
             self._store.remove(info)
             raise
 
+    def write_restore(self, meta: SnapshotMeta) -> None:
+        """Have the user's snapshot written."""
+        if self._nursery is not None:
+            self.restore.write(meta, self._nursery)
+
     def adopt(self, stored: StoreSnapshot) -> None:
         """Let the state prepared for a call take the place of the state machine."""
-        self._fsm.adopt(self._prepared.pop(stored.call))
+        if stored.call == OWN_RESTORE:
+            self._fsm.adopt(self.restore.take_image())
+        else:
+            self._fsm.adopt(self._prepared.pop(stored.call))
         self._partial.drop_up_to(stored.meta.index)
 
     def drop(self, call: CallID) -> None:
@@ -289,6 +308,9 @@ class Snapshots:
         if not isinstance(output, Call) or not isinstance(output.request, InstallSnapshotRequest):
             return output
         request = output.request
+        sink = self.restore.sink_at(request.last_log_index, request.last_log_term)
+        if sink is not None:
+            return replace(output, request=replace(request, size_bytes=sink.size_bytes))
         try:
             info = self._info(request.last_log_index, request.last_log_term)
         except StorageError:
@@ -302,7 +324,14 @@ class Snapshots:
             StorageError: there is none such, or it is damaged.
 
         """
-        return await self._in_thread(lambda: self._store.open(self._info(index, term)))
+        sink = self.restore.sink_at(index, term)
+        return await self._in_thread(lambda: self._open(index, term, sink))
+
+    def _open(self, index: Index, term: Term, sink: SnapshotSink | None) -> SnapshotReader:
+        if sink is not None:
+            with suppress(LocalProtocolError):  # it was kept or dropped just now
+                return sink.read_back()
+        return self._store.open(self._info(index, term))
 
     def _info(self, index: Index, term: Term) -> SnapshotInfo:
         for info in self._store.list():
@@ -340,6 +369,7 @@ class Snapshots:
         self._spooled.clear()
         self.drop_partial()
         self._prepared.clear()
+        self.restore.abandon("this server is shutting down")
         if self._taking is not None:
             self._taking.set_error(ProposalRefused("this server is shutting down"))
             self._taking = None

@@ -167,6 +167,19 @@ class SnapshotSink(Protocol):
         """
         ...
 
+    def seal(self) -> None:
+        """Do the slow part of ``finish``: on return all is durable and verified but its name.
+
+        Nothing may be written any more; nobody sees it yet, and a restart finds nothing.
+
+        Raises:
+            DiskFull: the snapshot is gone; nothing else was changed.
+            CorruptSnapshot: what is read back is not what was written; the snapshot is gone.
+            DurabilityLost: stop this server.
+
+        """
+        ...
+
     def finish(self) -> SnapshotInfo:
         """Make it durable, check what was written, and show it; older ones beyond the limit go.
 

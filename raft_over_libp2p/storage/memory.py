@@ -196,6 +196,7 @@ class MemorySnapshotSink:
         self._finished = finished
         self._cancelled = cancelled
         self._data = bytearray()
+        self._is_sealed = False
         self._is_over = False
 
     @property
@@ -204,6 +205,8 @@ class MemorySnapshotSink:
 
     def write(self, chunk: bytes) -> None:
         self._check_open()
+        if self._is_sealed:
+            raise LocalProtocolError(f"snapshot {self._id} is sealed")
         if len(self._data) + len(chunk) > limits.MAX_SNAPSHOT_BYTES:
             self.cancel()
             raise StorageError(f"a snapshot over {limits.MAX_SNAPSHOT_BYTES} bytes is not written")
@@ -212,6 +215,10 @@ class MemorySnapshotSink:
     def read_back(self) -> MemorySnapshotReader:
         self._check_open()
         return MemorySnapshotReader(self._info(), bytes(self._data))
+
+    def seal(self) -> None:
+        self._check_open()
+        self._is_sealed = True
 
     def finish(self) -> SnapshotInfo:
         self._check_open()

@@ -61,6 +61,7 @@ class FileSnapshotSink:
         self._finished = finished
         self._crc = 0
         self._size = 0
+        self._is_sealed = False
         self._is_over = False
         self._path = f"{directory}/{snapshot_id}{TMP_SUFFIX}"
         fs.mkdir(self._path)
@@ -76,6 +77,8 @@ class FileSnapshotSink:
 
     def write(self, chunk: bytes) -> None:
         self._check_open()
+        if self._is_sealed:
+            raise LocalProtocolError(f"snapshot {self._id} is sealed")
         if self._size + len(chunk) > limits.MAX_SNAPSHOT_BYTES:
             self.cancel()
             raise StorageError(
@@ -100,7 +103,7 @@ class FileSnapshotSink:
             raise
         return FileSnapshotReader(info, file)
 
-    def finish(self) -> SnapshotInfo:
+    def seal(self) -> None:
         self._check_open()
         info = self._info()
         self._file.fdatasync()
@@ -108,8 +111,19 @@ class FileSnapshotSink:
             check_content(self._file, info)
             self._write_meta(info)
             self._fs.sync_directory(self._path)
-            self._fs.rename(self._path, f"{self._directory}/{self._id}")
         except (DiskFull, CorruptSnapshot):
+            self.cancel()
+            raise
+        self._is_sealed = True
+
+    def finish(self) -> SnapshotInfo:
+        if not self._is_sealed:
+            self.seal()
+        self._check_open()
+        info = self._info()
+        try:
+            self._fs.rename(self._path, f"{self._directory}/{self._id}")
+        except DiskFull:
             self.cancel()
             raise
         self._is_over = True

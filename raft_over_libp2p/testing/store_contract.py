@@ -359,6 +359,8 @@ def _snapshots_are_read_back(store: SnapshotStore, _reopen: Callable[[], Snapsho
     finished, cancelled = store.create(_meta(7), 1000), store.create(_meta(8), 1000)
     finished.write(b"kept")
     cancelled.write(b"gone")
+    finished.seal()
+    _refused("writing to what is sealed", LocalProtocolError, lambda: finished.write(b"more"))
     readers = (finished.read_back(), cancelled.read_back())
     _equal("while they are read", (), store.list())
     finished.finish()

@@ -248,6 +248,13 @@ def _snapshot(world: World, words: Sequence[str], options: Options) -> None:
     _of(world, words[0]).machine.snapshot_now(world.now)
 
 
+def _restore(world: World, words: Sequence[str], options: Options) -> None:
+    server = _of(world, words[0])
+    deadline = world.now + float(options.get("within", "10000ms").removesuffix("ms")) / 1000
+    server.machine.begin_restore(deadline, world.now)
+    server.to_restore = list(words[1:])
+
+
 def _transfer(world: World, words: Sequence[str], options: Options) -> None:
     target = ServerID(words[1]) if len(words) > 1 else None
     _of(world, words[0]).machine.transfer_leadership(target, world.now)
@@ -301,6 +308,7 @@ COMMANDS: Final[Mapping[str, Callable[[World, Sequence[str], Options], None]]] =
     "read": _read,
     "release": _release,
     "restart": _restart,
+    "restore": _restore,
     "send": _send,
     "snapshot": _snapshot,
     "status": _status,

@@ -6,10 +6,24 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from raft_over_libp2p.config import RaftConfig
-from raft_over_libp2p.core.events import Applied, Persisted, SnapshotStored, SnapshotTaken
+from raft_over_libp2p.core.events import (
+    Applied,
+    Persisted,
+    RestoreKept,
+    RestoreWritten,
+    SnapshotStored,
+    SnapshotTaken,
+)
 from raft_over_libp2p.core.interfaces import InitialState
 from raft_over_libp2p.core.machine import Machine
-from raft_over_libp2p.core.ready import HardState, Ready, SnapshotMeta, StoreSnapshot, Write
+from raft_over_libp2p.core.ready import (
+    OWN_RESTORE,
+    HardState,
+    Ready,
+    SnapshotMeta,
+    StoreSnapshot,
+    Write,
+)
 from raft_over_libp2p.types import BatchID, CallID, Index, LogType, ServerID, Term
 from tests.core.logs import CODEC, MemoryLog
 
@@ -55,6 +69,9 @@ class ScenarioServer:
     state: list[str] = field(default_factory=list)
     snapshots: dict[Index, tuple[SnapshotMeta, list[str]]] = field(default_factory=dict)
     spooled: dict[CallID, list[str]] = field(default_factory=dict)
+    to_restore: list[str] = field(default_factory=list)
+    """What a caller wants the state to be; it is sent from here until it is kept."""
+    restoring: SnapshotMeta | None = None
     seen_term: int = 0
     seen_commit: int = 0
 
@@ -88,6 +105,7 @@ class ScenarioServer:
         self.unsynced.clear()
         self.unstored.clear()
         self.spooled.clear()
+        self.restoring = None
         status = self.machine.status(now)
         self.seen_term, self.seen_commit = status.term, status.commit_index
 
@@ -110,7 +128,7 @@ class ScenarioServer:
         """Do all of ``ready`` but its messages; return the commands that were applied."""
         if ready.adopt_snapshot:
             meta, call = ready.adopt_snapshot.meta, ready.adopt_snapshot.call
-            self.state = list(self.spooled.pop(call))
+            self.state = list(self.to_restore if call == OWN_RESTORE else self.spooled.pop(call))
             self.snapshots[meta.index] = (meta, list(self.state))
         if ready.take_snapshot:
             meta = ready.take_snapshot
@@ -127,7 +145,26 @@ class ScenarioServer:
             self.spooled.pop(call, None)
         if ready.write:
             self.unsynced.append(ready.write)
+        self._restore(ready, now)
         return commands
+
+    def _restore(self, ready: Ready, now: float) -> None:
+        if ready.drop_restore:
+            self.restoring = None
+        if ready.write_restore:
+            self.restoring = ready.write_restore
+        if ready.keep_restore:
+            meta, self.restoring = ready.keep_restore, None
+            self.snapshots[meta.index] = (meta, list(self.to_restore))
+            self.machine.handle(RestoreKept(meta), now)
+        elif ready.write_restore:
+            self.machine.handle(RestoreWritten(ready.write_restore), now)
+
+    def snapshot_at(self, index: Index) -> list[str]:
+        """Return what a message with the snapshot at ``index`` carries."""
+        if self.restoring and self.restoring.index == index:
+            return self.to_restore
+        return self.snapshots[index][1]
 
     def store_snapshots(self, now: float) -> None:
         """Make durable what leaders sent."""

@@ -35,6 +35,7 @@ from raft_over_libp2p.core.ready import (
     ReadState,
     Ready,
     Removed,
+    RestoreEnded,
     RoleChanged,
     TransferEnded,
     Write,
@@ -140,6 +141,9 @@ def observed(server: ServerID, observation: Observation) -> str:
             text = f"was removed by configuration {index}"
         case TransferEnded(target, error):
             text = f"transfer to {target} " + (f"ended: {error}" if error else "done")
+        case RestoreEnded(error, is_unknown):
+            outcome = "unknown" if is_unknown else "not done"
+            text = "restore " + (f"{outcome}: {error}" if error else "done")
     return text and f"{server} {text}"
 
 
@@ -166,17 +170,18 @@ def told(
     if ready.write:
         yield from _written(server, ready.write, is_held=is_disk_held)
     if ready.adopt_snapshot:
-        meta = ready.adopt_snapshot.meta
-        yield f"{server} adopts snapshot {meta.index}@t{meta.term}"
+        adopted = ready.adopt_snapshot.meta
+        yield f"{server} adopts snapshot {adopted.index}@t{adopted.term}"
     if commit is not None:
         yield f"{server} commits {commit}"
     for observation in ready.observations:
         if line := observed(server, observation):
             yield line
-    if ready.take_snapshot:
-        meta = ready.take_snapshot
-        members = _members(meta.configuration)
-        yield f"{server} takes snapshot {meta.index}@t{meta.term} of {members}"
+    if taken := ready.take_snapshot:
+        members = _members(taken.configuration)
+        yield f"{server} takes snapshot {taken.index}@t{taken.term} of {members}"
+    for does, meta in (("writes", ready.write_restore), ("keeps", ready.keep_restore)):
+        yield from [f"{server} {does} restore {meta.index}@t{meta.term}"] if meta else ()
     for read in ready.read_states:
         if isinstance(read, ReadState):
             yield f"{server} read r{read.token} confirmed at {read.index}"

@@ -16,6 +16,7 @@ from tests.simulation.faults import (
     NONVOTER_CONFIRMS_A_READ,
     TRUNCATED_IS_ACKNOWLEDGED,
     Fault,
+    fault_of,
 )
 
 DIRECTED = {
@@ -40,6 +41,25 @@ SEEDED = {
     "TimeoutNow before the target has the whole log": "transfer",
 }
 
+RESTORING = [
+    (
+        "restore_go_follower",
+        "is_due",
+        " or peer.match_index < server.log.last_index",
+        "",
+    ),
+    (
+        "restore_leader_dies",
+        "_is_held_but_here",
+        "reached_by_majority(holders, NO_INDEX)",
+        "max(holders)",
+    ),
+    ("restore_given_up", "_give_up", "is_sent = restoring.is_sent", "is_sent = False"),
+    ("restore_done", "_put_in_force", 'leadership.append(LogType.NOOP, (b"",))', "pass"),
+    ("restore_step_down", "is_due", "restoring.is_sent = True", "pass"),
+]
+"""Transcript, function of ``core.restoring``, what is there, what takes its place."""
+
 
 def _comes_out_as_written(transcript: str) -> bool:
     text = (FOLDER / f"{transcript}.txt").read_text()
@@ -59,6 +79,16 @@ def test_a_fault_that_the_simulator_seeds_changes_a_transcript(fault: str, trans
 @pytest.mark.parametrize(("transcript", "fault"), DIRECTED.items(), ids=DIRECTED)
 def test_a_fault_that_dice_seldom_reach_changes_a_transcript(transcript: str, fault: Fault) -> None:
     with fault.seeded():
+        assert not _comes_out_as_written(transcript)
+
+
+@pytest.mark.parametrize(
+    ("transcript", "where", "old", "new"), RESTORING, ids=lambda text: text[:20]
+)
+def test_a_fault_in_a_restore_changes_a_transcript(
+    transcript: str, where: str, old: str, new: str
+) -> None:
+    with fault_of("in a restore", f"restoring:{where}", old, new, "").seeded():
         assert not _comes_out_as_written(transcript)
 
 

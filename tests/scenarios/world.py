@@ -178,7 +178,7 @@ class World:
             if isinstance(output, Call):
                 state: Sequence[str] = ()
                 if isinstance(output.request, InstallSnapshotRequest):
-                    state = server.snapshots[output.request.last_log_index][1]
+                    state = server.snapshot_at(output.request.last_log_index)
                 call = (output.request, output.call, server.life, state)
                 message = Message(server.id, output.peer, *call)
                 self.sent[server.id, message.kind] += 1

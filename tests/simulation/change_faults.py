@@ -172,7 +172,7 @@ CHANGE_FAULTS = (
     ),
     fault_of(
         "a second snapshot beside the first",
-        "snapshot_sending:_send",
+        "snapshot_sending:send",
         "peer.is_installing = True",
         "pass",
         "one snapshot at a time",
