@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 import pytest
 
-from raft_over_libp2p.types import Index
+from raft_over_libp2p.types import Index, Term
 from tests.interop.cluster import (
     Language,
     Launch,
@@ -179,3 +180,37 @@ async def test_a_go_follower_with_a_stale_tail_above_its_snapshot_is_healed(
     (last,) = await leader.apply(b"after a restart")
     await go.wait(applied=last)
     assert await leader.applied() == await go.applied()
+
+
+@one_among_two
+async def test_a_users_snapshot_takes_the_place_of_the_state_on_go_followers_too(
+    launch: Launch, languages: Sequence[Language]
+) -> None:
+    """Rule 11: as hashicorp's Restore, but the leader is the last of the majority that takes it."""
+    leader, *others = peers = await _cluster_led_by(launch, languages, "python")
+    go = next(peer for peer in others if language_of(peer) == "go")
+    *_, last = await leader.apply(*_SMALL)
+    await await_applied(peers, last)
+    imported = [(Index(1), Term(1), b"imported" + bytes(300_000)), (Index(2), Term(1), b"too")]
+    image = b"".join(
+        struct.pack(">QQI", index, term, len(data)) + data for index, term, data in imported
+    )
+
+    restored = await leader.ask("restore", data=image.hex())
+
+    assert last + 1 == restored["index"]
+    (last,) = await leader.apply(b"after")
+    await await_applied(peers, last)
+    for peer in peers:
+        assert imported == (await peer.applied())[:-1]
+        assert b"after" == (await peer.applied())[-1][2]
+
+    await go.kill()
+    await go.start()
+    leader, *others = await led_by("go", peers)
+    (last,) = await leader.apply(b"under Go")
+    await await_applied(peers, last)
+    state = await leader.applied()
+    assert [b"after", b"under Go"] == [data for *_, data in state[2:]]
+    for peer in others:
+        assert state == await peer.applied()

@@ -112,6 +112,11 @@ class _Commands:
         index = await self._raft.snapshot(timeout_s=_TIMEOUT_S)
         return {"index": index}
 
+    async def restore(self, data: str) -> dict[str, object]:
+        """Have a recorder's snapshot take the place of the state."""
+        chunks = [bytes.fromhex(data)]
+        return {"index": await self._raft.restore(chunks, timeout_s=_TIMEOUT_S)}
+
     async def dump(self, first: int, last: int) -> dict[str, object]:
         log = self._server.log
         low = Index(max(first, log.first_index()))
