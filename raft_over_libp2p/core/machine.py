@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from raft_over_libp2p import limits
@@ -59,9 +60,6 @@ from raft_over_libp2p.core.events import (
     Persisted,
     RequestReceived,
     ResponseReceived,
-    RestoreFailed,
-    RestoreKept,
-    RestoreWritten,
     SnapshotNotStored,
     SnapshotNotTaken,
     SnapshotStored,
@@ -154,9 +152,7 @@ class Machine:
             SnapshotNotTaken: self._on_snapshot_not_taken,
             SnapshotStored: self._on_snapshot_stored,
             SnapshotNotStored: self._on_snapshot_not_stored,
-            RestoreWritten: self._on_restore,
-            RestoreKept: self._on_restore,
-            RestoreFailed: self._on_restore,
+            **dict.fromkeys(restoring.EVENTS, partial(restoring.on_event, self._server)),
         }
 
     # -- inputs
@@ -251,9 +247,6 @@ class Machine:
     def _on_snapshot_not_stored(self, event: SnapshotNotStored) -> None:
         installing.on_not_stored(self._server, event.call, event.reason)
 
-    def _on_restore(self, event: RestoreWritten | RestoreKept | RestoreFailed) -> None:
-        restoring.on_event(self._server, event)
-
     @property
     def _leadership(self) -> Leadership:
         leadership = self._server.leadership
@@ -320,10 +313,7 @@ class Machine:
 
         """
         leadership = self._leading(now)
-        if self._server.transfer is not None:
-            raise ProposalRefused("leadership transfer in progress")
-        if self._server.restoring is not None:
-            raise ProposalRefused("a restore is in progress")
+        self._server.check_takes_writes()
         if not data or type in CONFIGURATION_TYPES:
             raise LocalProtocolError("propose at least one entry, and none of type CONFIGURATION")
         largest = max(map(len, data)) + len(extensions)
@@ -408,13 +398,10 @@ class Machine:
         return transfer.begin(self._server, self._leading(now), target)
 
     def begin_restore(self, deadline: float, now: float) -> None:
-        """Begin to put a user's snapshot in the place of the state; see ``core.restoring``.
-
-        The observation ``RestoreEnded`` comes by ``deadline`` at the latest.
+        """Begin a restore that ends in ``RestoreEnded`` by ``deadline``; see ``core.restoring``.
 
         Raises:
-            NotLeader: this server does not lead.
-            ProposalRefused: another restore, a transfer or a membership change is open.
+            NotLeader, ProposalRefused: nothing was begun; says why.
 
         """
         self._leading(now)

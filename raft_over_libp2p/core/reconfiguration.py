@@ -41,10 +41,7 @@ def append_change(
         ProposalRefused: nothing was appended.
 
     """
-    if server.transfer is not None:
-        raise ProposalRefused("leadership transfer in progress")
-    if server.restoring is not None:
-        raise ProposalRefused("a restore is in progress")
+    server.check_takes_writes()
     latest = server.membership.latest
     if prev_index not in {NO_INDEX, latest.index}:
         raise ProposalRefused(

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from raft_over_libp2p.core import installing, snapshot_sending, transfer
 from raft_over_libp2p.core.events import RestoreFailed, RestoreKept, RestoreWritten
@@ -49,7 +49,11 @@ if TYPE_CHECKING:
     from raft_over_libp2p.core.leadership import Leadership
     from raft_over_libp2p.core.progress import Progress
 
-__all__ = ["Restoring", "begin", "go_on", "is_due", "on_event", "on_timer"]
+__all__ = ["EVENTS", "Restoring", "begin", "go_on", "is_due", "on_event", "on_timer"]
+
+
+EVENTS: Final = (RestoreWritten, RestoreKept, RestoreFailed)
+"""What :func:`on_event` takes."""
 
 
 class Phase(Enum):
@@ -79,10 +83,7 @@ def begin(server: Server, deadline: float) -> None:
         ProposalRefused: nothing was begun: another one, a transfer or a change of members is.
 
     """
-    if server.restoring is not None:
-        raise ProposalRefused("a restore is in progress")
-    if server.transfer is not None:
-        raise ProposalRefused("leadership transfer in progress")
+    server.check_takes_writes()
     if not server.membership.is_latest_committed:
         latest = server.membership.latest
         raise ProposalRefused(

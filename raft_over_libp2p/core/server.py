@@ -33,7 +33,7 @@ from raft_over_libp2p.core.ready import (
 )
 from raft_over_libp2p.core.snapshotting import Snapshotting
 from raft_over_libp2p.core.writes import Writes
-from raft_over_libp2p.errors import invariant
+from raft_over_libp2p.errors import ProposalRefused, invariant
 from raft_over_libp2p.types import (
     NO_INDEX,
     NO_TERM,
@@ -294,6 +294,18 @@ class Server:
         if self.transfer is not None:
             self.ready.observations.append(TransferEnded(self.transfer.target, error))
             self.transfer = None
+
+    def check_takes_writes(self) -> None:
+        """Refuse what must wait while leadership, or the whole state, changes hands.
+
+        Raises:
+            ProposalRefused: says which of them does.
+
+        """
+        if self.transfer is not None:
+            raise ProposalRefused("leadership transfer in progress")
+        if self.restoring is not None:
+            raise ProposalRefused("a restore is in progress")
 
     def end_restore(self, error: str) -> None:
         """Tell how the restore went; with an ``error`` it is dropped, and may be known to some."""

@@ -60,10 +60,7 @@ def begin(server: Server, leadership: Leadership, target: ServerID | None) -> Se
         ProposalRefused: nothing was begun.
 
     """
-    if server.transfer is not None:
-        raise ProposalRefused("leadership transfer in progress")
-    if server.restoring is not None:
-        raise ProposalRefused("a restore is in progress")
+    server.check_takes_writes()
     peer = _best(server, leadership) if target is None else _named(server, leadership, target)
     deadline = server.now + server.config.election_timeout_s
     server.transfer = Transfer(peer, server.now, deadline)
