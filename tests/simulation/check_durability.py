@@ -9,6 +9,8 @@ from raft_over_libp2p.core.messages import (
     AppendEntriesResponse,
     InstallSnapshotRequest,
     InstallSnapshotResponse,
+    LeaseResponse,
+    ReadIndexResponse,
     Request,
     RequestVoteRequest,
     RequestVoteResponse,
@@ -102,6 +104,11 @@ class DurabilityCheck:
             self._check_term(server, response.term)
             if response.success and isinstance(request, InstallSnapshotRequest):
                 self._check_held(server, request.last_log_index, request.last_log_term)
+        elif isinstance(response, ReadIndexResponse):
+            self._check_term(server, response.term)
+            self.commitment.claim(server, response.index)
+        elif isinstance(response, LeaseResponse):
+            self._check_term(server, response.term)
         elif isinstance(request, TimeoutNowRequest):
             obeys = isinstance(response, TimeoutNowResponse)
             server.transfers.answers(server, reply.call, flight.source.id, obeys=obeys)

@@ -178,7 +178,11 @@ class _Server:
             self._no("term", f"becomes {after} by {record.name}")
 
     def _committed(self) -> Configuration:
-        return self.log.configuration_at(self.state.commit_index)[1]
+        # A server that starts again knows nothing of what is agreed on but this: no leader
+        # appends a configuration before the one before it is.
+        placed = self.log.configurations
+        is_latest_committed = placed[-1][0] <= self.state.commit_index
+        return (placed[-1] if is_latest_committed else placed[-2:][0])[1]
 
     def _knows(self, peer: ServerID) -> bool:
         return self.log.latest.is_voter(peer) or self._committed().is_voter(peer)

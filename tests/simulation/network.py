@@ -54,7 +54,7 @@ __all__ = [
 HEARTBEAT, APPEND, OTHER, SNAPSHOT, READ, LEASE = KINDS = range(6)
 """The kinds of streams a transport keeps to a peer; each snapshot has one of its own."""
 
-_MAX_CALLS_IN_FLIGHT = {HEARTBEAT: 64, APPEND: 8, OTHER: 64, SNAPSHOT: 1, READ: 1, LEASE: 32}
+_MAX_CALLS_IN_FLIGHT = {HEARTBEAT: 64, APPEND: 8, OTHER: 64, SNAPSHOT: 1, READ: 20, LEASE: 32}
 """What one server may have in flight to one peer, before a checker calls it unbounded."""
 _KIND_OF = {InstallSnapshotRequest: SNAPSHOT, ReadIndexRequest: READ, LeaseRequest: LEASE}
 _SLOWEST_S = 3.0
