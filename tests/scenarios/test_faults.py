@@ -18,6 +18,7 @@ from tests.simulation.faults import (
     Fault,
     fault_of,
 )
+from tests.simulation.read_faults import LEASE_FAULTS, READ_FAULTS
 
 DIRECTED = {
     "read_needs_a_later_answer": EARLY_ANSWER_CONFIRMS_A_READ,
@@ -73,6 +74,15 @@ def _comes_out_as_written(transcript: str) -> bool:
 def test_a_fault_that_the_simulator_seeds_changes_a_transcript(fault: str, transcript: str) -> None:
     (seeded,) = (f for f in [*FAULTS, *CHANGE_FAULTS] if f.name == fault)
     with seeded.seeded():
+        assert not _comes_out_as_written(transcript)
+
+
+_OF_READS = {**LEASE_FAULTS, **READ_FAULTS}
+
+
+@pytest.mark.parametrize(("transcript", "fault"), _OF_READS.items(), ids=_OF_READS)
+def test_a_fault_in_leases_or_reads_changes_a_transcript(transcript: str, fault: Fault) -> None:
+    with fault.seeded():
         assert not _comes_out_as_written(transcript)
 
 

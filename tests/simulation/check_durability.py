@@ -104,14 +104,16 @@ class DurabilityCheck:
             self._check_term(server, response.term)
             if response.success and isinstance(request, InstallSnapshotRequest):
                 self._check_held(server, request.last_log_index, request.last_log_term)
-        elif isinstance(response, ReadIndexResponse):
-            self._check_term(server, response.term)
-            self.commitment.claim(server, response.index)
-        elif isinstance(response, LeaseResponse):
-            self._check_term(server, response.term)
+        elif isinstance(response, ReadIndexResponse | LeaseResponse):
+            self._of_ours(server, response)
         elif isinstance(request, TimeoutNowRequest):
             obeys = isinstance(response, TimeoutNowResponse)
             server.transfers.answers(server, reply.call, flight.source.id, obeys=obeys)
+
+    def _of_ours(self, server: Server, response: ReadIndexResponse | LeaseResponse) -> None:
+        self._check_term(server, response.term)
+        if isinstance(response, ReadIndexResponse):
+            self.commitment.claim(server, response.index)
 
     def _acknowledged(self, server: Server, request: AppendEntriesRequest, stated: Term) -> None:
         if stated != request.term:

@@ -252,6 +252,7 @@ FAULTS = (
         "acknowledged is durable",
         "commit within the log",
         "the core never raises",
+        "apply only what is durable",
         first_seed=28,
         within_seeds=400,
     ),

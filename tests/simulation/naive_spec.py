@@ -178,11 +178,15 @@ class _Server:
             self._no("term", f"becomes {after} by {record.name}")
 
     def _committed(self) -> Configuration:
-        # A server that starts again knows nothing of what is agreed on but this: no leader
-        # appends a configuration before the one before it is.
+        """Return the newest configuration that is known to be agreed on.
+
+        A server that starts anew knows of no commit, but no leader appends a configuration before
+        the one before it is agreed on: all but the last in a log are.
+        """
         placed = self.log.configurations
-        is_latest_committed = placed[-1][0] <= self.state.commit_index
-        return (placed[-1] if is_latest_committed else placed[-2:][0])[1]
+        if len(placed) == 1 or placed[-1][0] <= self.state.commit_index:
+            return placed[-1][1]
+        return placed[-2][1]
 
     def _knows(self, peer: ServerID) -> bool:
         return self.log.latest.is_voter(peer) or self._committed().is_voter(peer)

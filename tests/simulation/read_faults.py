@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.faults import Fault, fault_of
+from tests.simulation.faults import fault_of
 
 __all__ = ["LEASE_FAULTS", "READ_FAULTS"]
 

@@ -24,6 +24,10 @@ from raft_over_libp2p.core.messages import (
     ErrorResponse,
     InstallSnapshotRequest,
     InstallSnapshotResponse,
+    LeaseRequest,
+    LeaseResponse,
+    ReadIndexRequest,
+    ReadIndexResponse,
     Request,
     RequestPreVoteRequest,
     RequestPreVoteResponse,
@@ -325,6 +329,15 @@ class TransportContract:
                 ),
                 (TimeoutNowRequest(), TimeoutNowResponse()),
                 (vote(a, 9), ErrorResponse(error="no")),
+                (
+                    ReadIndexRequest(term=Term(3)),
+                    ReadIndexResponse(term=Term(4), index=Index(9)),
+                ),
+                (ReadIndexRequest(term=Term(3)), ErrorResponse(error="leads no more")),
+                (
+                    LeaseRequest(term=Term(3), round=2, duration_ms=1000),
+                    LeaseResponse(term=Term(3), granted=True),
+                ),
             ]
             for number, (request, response) in enumerate(exchanges):
                 a.call(number, b, request)
@@ -370,6 +383,18 @@ class TransportContract:
             b.reply(received.call, accepted())
 
             assert ResponseReceived(CallID(2), accepted()) == await a.inbox.outcome()
+
+    async def test_a_read_passes_calls_that_wait_for_their_answers(self) -> None:
+        async with self.world(PATIENT) as (a, b):
+            a.call(1, b, append(a))
+            a.call(2, b, vote(a))
+            a.call(3, b, ReadIndexRequest(term=Term(3)))
+            calls = [await b.inbox.next(RequestReceived) for _ in range(3)]
+            (read,) = (c for c in calls if isinstance(c.request, ReadIndexRequest))
+            answer = ReadIndexResponse(term=Term(3), index=Index(9))
+            b.reply(read.call, answer)
+
+            assert ResponseReceived(CallID(3), answer) == await a.inbox.outcome()
 
     async def test_a_call_without_an_answer_fails_in_time(self) -> None:
         async with self.world(SHORT) as (a, b):

@@ -25,11 +25,12 @@ from raft_over_libp2p.core.events import (
     RequestReceived,
     ResponseReceived,
 )
+from raft_over_libp2p.core.messages import LeaseRequest, ReadIndexRequest, Request
 from raft_over_libp2p.transport import outbound
 from raft_over_libp2p.transport.libp2p_transport import Libp2pTransport
 from raft_over_libp2p.transport.streams import RAFT_PROTOCOL, Door, StreamBroken
 from raft_over_libp2p.transport.timing import TransportTiming
-from raft_over_libp2p.types import CallID, ServerID
+from raft_over_libp2p.types import CallID, ServerID, Term
 from raft_over_libp2p.wire.responses import encode_response
 from tests.transport.contract import (
     PATIENT,
@@ -114,6 +115,20 @@ async def test_a_peer_without_raft_is_named_as_such() -> None:
 
         assert isinstance(failed, CallFailed)
         assert "no Raft stream" in failed.reason
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [ReadIndexRequest(term=Term(1)), LeaseRequest(term=Term(1), round=1, duration_ms=9)],
+    ids=["read", "lease"],
+)
+async def test_a_peer_that_speaks_go_s_protocol_only_is_known_by_that(request_: Request) -> None:
+    async with against(say_nothing, PATIENT) as (a, called):
+        a.call(1, id_of(called), request_)
+        failed = await a.inbox.outcome()
+
+        assert isinstance(failed, CallFailed)
+        assert failed.is_unsupported
 
 
 async def say_nothing(stream: INetStream) -> None:

@@ -86,7 +86,10 @@ class _Commands:
         await self._raft.barrier(timeout_s=_TIMEOUT_S)
 
     async def verify(self) -> None:
-        await self._raft.read_index(timeout_s=_TIMEOUT_S)
+        await self._raft.verify_leader(timeout_s=_TIMEOUT_S)
+
+    async def read(self) -> dict[str, object]:
+        return {"index": await self._raft.read_index(timeout_s=_TIMEOUT_S)}
 
     async def transfer(self, peer: str = "") -> dict[str, object]:
         target = ServerID(peer) if peer else None
