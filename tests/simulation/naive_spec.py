@@ -540,7 +540,8 @@ class _Server:
         if disk.term < request.term or (disk.term == request.term and disk.vote != self.id):
             self._no("durable", f"campaigns in {request.term} with {disk} on its disk")
         end = (request.last_log_term, request.last_log_index)
-        if request.term == self.state.term and end != self.log.end():
+        is_asking = (self.state.role, self.state.term) == (Role.CANDIDATE, request.term)
+        if is_asking and end != self.log.end():
             self._no("log", f"says that its log ends in {end}, not in {self.log.end()}")
 
     def _send_pre_vote(self, record: TraceRecord) -> None:
