@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check lint format types imports simulate crash-images interop chaos fuzz bench bench-changes lock clean
+.PHONY: run test check lint format types imports simulate model crash-images interop chaos fuzz bench bench-changes lock clean
 
 run: $(VENV)/.run
 	@$(BIN)/raft-node demo $(ARGS)
@@ -34,6 +34,10 @@ imports: $(VENV)/.dev
 SEEDS ?= 200
 simulate: $(VENV)/.dev
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+# Raft in TLA+, within bounds and then at random; FULL=1: larger ones. Needs java and mvn.
+model: $(VENV)/.dev
+	@$(BIN)/python -m tests.model
 
 # The data folder crashed at every moment of random workloads, in every way a disk may leave it.
 IMAGES ?= 100000

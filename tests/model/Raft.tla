@@ -316,13 +316,11 @@ Persist(i) ==
     /\ Becomes(i, s[i], OnDisk(i))
     /\ UNCHANGED <<orders, agreed, uncovered>>
 
-(* Go writes its term and its vote one after the other. In hashicorp/raft's own order the new
-   vote's term comes first, so that for a moment the old candidate has a vote in it. *)
+(* Go writes its term and its vote one after the other. *)
 PersistTermOnly(i) ==
     /\ i \in Go
     /\ disk[i].term < s[i].term
-    /\ Becomes(i, s[i], [disk[i] EXCEPT !.term = s[i].term,
-                                        !.vote = IF Has("vote torn") THEN @ ELSE Nobody])
+    /\ Becomes(i, s[i], [disk[i] EXCEPT !.term = s[i].term, !.vote = Nobody])
     /\ UNCHANGED <<orders, agreed, uncovered>>
 
 (* A log may end in a later term than was stored, behind a snapshot. *)

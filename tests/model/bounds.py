@@ -312,16 +312,6 @@ FAULTS: Final = (
         snapshots=True,
     ),
     Bound(
-        name="Go's vote",
-        fault="vote torn",
-        traces=40_000,
-        crashers="b",
-        is_cheap=False,
-        caught_by="OneVotePerTerm",
-        go="b",
-        campaigners=("a", "ac"),
-    ),
-    Bound(
         name="stale tail",
         fault="stale tail kept",
         traces=40_000,
