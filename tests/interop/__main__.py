@@ -1,6 +1,7 @@
 """``python -m tests.interop [--full] [--report FILE] [pytest's arguments]``: all cases, counted.
 
-``--full`` runs the matrix in all its settings. After the tests come the tables of the cases with
+``--full`` runs the matrix in all its settings; ``--patience 3`` gives its clusters timers three
+times as long, for a machine that does much else. After the tests come the tables of the cases with
 their times, which ``--report`` also writes to a file (``.md``, or ``.json`` with every test),
 and one line that counts the cases.
 """
@@ -58,8 +59,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tests.interop", allow_abbrev=False)
     parser.add_argument("--full", action="store_true", help="all settings of the matrix")
     parser.add_argument("--report", type=Path, help="write the tables here, too: .md or .json")
+    parser.add_argument("--patience", default="1", help="how much longer Raft's timers are")
     options, rest = parser.parse_known_args(arguments)
     os.environ["CI"] = "true"  # what cannot run has not passed
+    os.environ["INTEROP_PATIENCE"] = options.patience
     if options.full:
         os.environ["INTEROP_FULL"] = "1"
     count = _Count()

@@ -78,7 +78,7 @@ async def test_leadership_goes_to_the_other_language_and_back(mixed: MixedCluste
     for giver, taker in ((first, other), (other, first)):
         await giver.apply(b"before the transfer")
         await giver.ask("transfer", peer=taker.id)
-        terms.append((await taker.wait(state="Leader", timeout_s=1)).term)
+        terms.append((await taker.wait(state="Leader")).term)
         (last,) = await taker.apply(b"after the transfer")
         await mixed.settle(last)
 
@@ -254,7 +254,10 @@ async def test_each_language_is_killed_and_restarted(mixed: MixedCluster) -> Non
 async def test_a_peer_of_each_language_that_alone_is_up_to_date_is_elected(
     mixed: MixedCluster,
 ) -> None:
-    """raft-wire 3: the others may know no pre-vote, and their votes are needed (1.6.0)."""
+    """Rule 22 [M]: Go voters refuse pre-votes for a while after the last contact: it asks again.
+
+    Those of 1.6.0 know no pre-vote, and their votes are needed.
+    """
     for language in _LANGUAGES:
         chosen, leader, witnesses, behind = _parts(mixed, language)
         await mixed.have_lead(leader)

@@ -209,7 +209,7 @@ async def test_a_peer_of_a_go_cluster_is_taken_over_and_given_back(
 
 
 async def test_go_does_not_start_on_a_folder_that_was_taken_elsewhere(peers: Peers) -> None:
-    """1.1.6 would bootstrap afresh where it finds no state: it must not come so far."""
+    """Rule 3 [M]: 1.1.6 would bootstrap afresh where it finds no state; it must not come so far."""
     go1, *others = await _start_cluster(peers)
     await agree([go1, *others])
     await go1.quit()
@@ -222,6 +222,7 @@ async def test_go_does_not_start_on_a_folder_that_was_taken_elsewhere(peers: Pee
 
 
 async def test_a_running_go_peer_is_not_taken_over(peers: Peers) -> None:
+    """Rule 3 [M]: our lock on raft.db and a running Go peer's exclude each other."""
     go1, *_ = await _start_cluster(peers)
     command = [sys.executable, "-m", "node.cli.main", "migrate", "from-go", str(peers.base("go1"))]
     ran = await trio.run_process(command, capture_stderr=True, check=False)
@@ -231,7 +232,7 @@ async def test_a_running_go_peer_is_not_taken_over(peers: Peers) -> None:
 
 
 async def test_go_starts_in_our_term_and_knows_our_vote(peers: Peers, bolt: Path) -> None:
-    """Rule 2: from a snapshot alone it would start at term 0, and vote again."""
+    """Rule 2 [M]: from a snapshot alone it would start at term 0, and vote again."""
     go1, go2, go3 = everyone = await _start_cluster(peers)
     await agree(everyone)
     await _pin(go1, _CIDS[0], "by Go")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import pytest
@@ -138,3 +139,28 @@ async def test_a_nonvoter_of_a_higher_term_does_not_cost_the_pair_its_leader(
     log = await assert_one_log([go, python])
     reigns = {entry.term for entry in log if entry.term > term}
     assert len(reigns) <= 2
+
+
+async def test_a_python_leader_cut_off_from_its_voters_confirms_no_read_by_nonvoters(
+    launch: Launch,
+) -> None:
+    """Rule 5 [M]: a Go leader's VerifyLeader returns ok there, for any answer counts."""
+    members, nonvoters = await _cluster_led_by(
+        launch, ("python", "go", "go"), "python", joiners=["go", "go"]
+    )
+    leader, *others = members
+    for nonvoter in nonvoters:
+        await leader.ask("add_nonvoter", peer=nonvoter.id)
+    (last,) = await leader.apply(b"with nonvoters")
+    await await_applied([*members, *nonvoters], last)
+    await leader.ask("verify")
+
+    async with trio.open_nursery() as nursery:
+        for peer in others:
+            nursery.start_soon(partial(leader.ask, "block", peer=peer.id))
+    with pytest.raises(PeerError, match="verify"):
+        await leader.ask("verify")
+
+    assert {peer.id for peer in nonvoters} <= set((await leader.status()).connected)
+    for peer in others:
+        await leader.ask("unblock", peer=peer.id)

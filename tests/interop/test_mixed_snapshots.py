@@ -113,6 +113,7 @@ async def test_a_snapshot_whose_answer_was_lost_rolls_nobody_back(
     """Rule 4 [M]: Go takes in an older snapshot; so a Python leader sends none twice.
 
     Rule 16 [M]: a Go leader sends one again until it is taken; a Python follower takes it once.
+    Rule 17 [M]: heartbeats have their own stream: a member with an open call has a leader.
     """
     other: Language = "python" if leading == "go" else "go"
     options = replace(_OPTIONS, network_timeout="1s")
@@ -120,6 +121,7 @@ async def test_a_snapshot_whose_answer_was_lost_rolls_nobody_back(
         launch, (leading, other, leading), leading, options
     )
     member, _ = _unlike(leader, others)
+    term = (await leader.status()).term
     await member.wipe()
     member.options = replace(member.options, lose_snapshot_answers=True)
     *_, covered = await leader.apply(*_SMALL)
@@ -131,6 +133,7 @@ async def test_a_snapshot_whose_answer_was_lost_rolls_nobody_back(
     await leader.ask("demote", peer=member.id)
     await leader.ask("add_voter", peer=member.id)
     await member.ask("lose_no_more", timeout_ms=5000)
+    assert (leader.id, term) == ((status := await member.status()).leader, status.term)
 
     await await_applied(peers, last)
     await await_members(peers, voters(*peers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -23,7 +24,21 @@ from tests.interop.peer_process import PeerOptions, PeerProcess, id_of
 
 __all__ = ["MixedCluster", "other_than"]
 
-_OPTIONS: Final = PeerOptions(secret="5a" * 32, trailing_logs=0)
+_PATIENCE: Final = float(os.environ.get("INTEROP_PATIENCE", "1"))
+"""Raft's timers are so many times as long: for a machine that does much else."""
+
+
+def _patient(timer_ms: int) -> str:
+    return f"{round(timer_ms * _PATIENCE)}ms"
+
+
+_OPTIONS: Final = PeerOptions(
+    secret="5a" * 32,
+    trailing_logs=0,
+    heartbeat_timeout=_patient(350),
+    election_timeout=_patient(350),
+    leader_lease_timeout=_patient(250),
+)
 _MOST_PEERS: Final = 20
 """In one test, those that come later included."""
 _ATTEMPTS: Final = 200
