@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 
@@ -11,7 +13,12 @@ import trio
 
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.errors import NotLeader, OutcomeUnknown, ProposalRefused
-from tests.raft.cluster import Cluster, Node, running, wait_until_equal
+from raft_over_libp2p.raft import Raft
+from raft_over_libp2p.storage.data_folder import DataFolder
+from raft_over_libp2p.storage.recovery import load_initial_state
+from raft_over_libp2p.types import Index, LogType
+from raft_over_libp2p.wire.configuration import GoConfigurationCodec
+from tests.raft.cluster import Cluster, ListFSM, Node, running, wait_until_equal
 
 
 def snapshot_of(*applied: bytes) -> list[bytes]:
@@ -260,3 +267,76 @@ async def test_it_works_with_threads_and_on_real_time() -> None:
         leader = await filled(cluster)
         await leader.raft.restore(snapshot_of(b"new"), timeout_s=10)
         await wait_until_equal(list(cluster.nodes.values()), [b"new"])
+
+
+async def test_a_crash_at_any_step_leaves_the_old_state_or_the_restored_one(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Until the snapshot has its name a restart finds nothing of it; from then on, all of it."""
+    async with running(1) as cluster:
+        leader = await filled(cluster)
+        old = list(leader.fsm.applied)
+        found: list[list[bytes]] = []
+        dice = random.Random(11)
+
+        def check() -> None:
+            for _ in range(2):
+                image = leader.fs.crash(dice)
+                with DataFolder.open("/peer/raft", leader.server_id, fs=image) as stores:
+                    found.append(_state_in(stores))
+
+        for directory in ("/", "/peer"):
+            leader.fs.sync_directory(directory)
+        leader.fs.after_change = check
+        await leader.raft.restore(snapshot_of(b"new"), timeout_s=10)
+        leader.fs.after_change = None
+    assert [b"new"] in found
+    assert all(state in (old, [b"new"]) for state in found)
+    first_new = found.index([b"new"])
+    assert first_new > 10
+
+
+def _state_in(stores: DataFolder) -> list[bytes]:
+    """Return what a server that starts from ``stores`` holds when its log is agreed on."""
+    initial = load_initial_state(stores, GoConfigurationCodec())
+    fsm = ListFSM()
+    info = stores.snapshots.newest_restorable()
+    if info is not None:
+        fsm.adopt(fsm.restore([stores.snapshots.open(info).read(1 << 20)]))
+    low, last = Index(initial.applied_index + 1), stores.log.last_index()
+    kept = stores.log.entries(low, last, 1 << 20)
+    fsm.apply([entry for entry in kept if entry.type is LogType.COMMAND])
+    return fsm.applied
+
+
+async def test_one_that_is_given_up_while_it_is_written_leaves_nothing_and_another_may_follow() -> (
+    None
+):
+    """Its bytes take longer than the caller waits: definitely not done, and dropped when written."""
+    cluster = Cluster(1)
+    (node,) = cluster.nodes.values()
+    released = threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        released.wait(10)
+        yield from snapshot_of(b"slow")
+
+    async with node.open(cluster.network, cluster.config, sync_inline=False) as raft:
+        await filled(cluster)
+        with pytest.raises(ProposalRefused, match="nothing was restored: it took too long"):
+            await raft.restore(slow(), timeout_s=1)
+        with pytest.raises(ProposalRefused, match="a restore is in progress"):
+            await raft.restore(snapshot_of(b"new"), timeout_s=1)
+        released.set()
+        with trio.fail_after(10):
+            while snapshots_of(node) or not await _restored(raft):
+                await trio.lowlevel.checkpoint()
+        assert [b"new"] == node.fsm.applied
+
+
+async def _restored(raft: Raft[bytes, int]) -> bool:
+    try:
+        await raft.restore(snapshot_of(b"new"), timeout_s=5)
+    except ProposalRefused:
+        return False
+    return True
