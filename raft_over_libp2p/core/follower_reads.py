@@ -77,7 +77,13 @@ def on_answer(server: Server, call: ReadIndexCall, response: Response) -> None:
     if server.asked_reads is not call:
         return
     server.asked_reads = None
-    if isinstance(response, ReadIndexResponse) and not server.is_disputed:
+    # A snapshot beyond that index may be a user's that a leader is restoring, which nobody has
+    # agreed on yet (rule 11): the state here is not what the leader confirmed.
+    if (
+        isinstance(response, ReadIndexResponse)
+        and response.index >= server.log.snapshot_index
+        and not server.is_disputed
+    ):
         server.ready.read_states.extend(ReadState(token, response.index) for token in call.tokens)
     else:
         server.refused_reads.extend(call.tokens)

@@ -14,7 +14,7 @@ from raft_over_libp2p.core.messages import (
 from raft_over_libp2p.core.ready import Call, ReadRefused, ReadState
 from raft_over_libp2p.errors import NotLeader, ProposalRefused
 from raft_over_libp2p.types import Index, ServerID, Term
-from tests.core.solo import Solo, append, heartbeat
+from tests.core.solo import Solo, append, heartbeat, snapshot
 
 B = ServerID("b")
 
@@ -100,6 +100,17 @@ class TestRule7FollowerReads:
         solo.turn()
 
         assert [ReadRefused(1, B, is_unsupported=True)] == solo.reads
+
+    def test_a_state_beyond_what_was_confirmed_is_not_read(self) -> None:
+        """Rule 11: a snapshot may be one that is being restored, and not agreed on."""
+        solo = follower()
+        read(solo, 1)
+        call = asked(solo)
+        solo.installed("b", snapshot(3, (5, 3)))
+
+        solo.respond(call, confirmed(4))
+
+        assert [ReadRefused(1, B)] == solo.reads
 
     def test_reads_that_wait_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(limits, "MAX_PENDING_READS", 2)
