@@ -457,6 +457,16 @@ OneOpenConfiguration ==
         Cardinality({n \in s[i].commit + 1 .. Len(s[i].log) : s[i].log[n].conf # NoConf
                                                              /\ s[i].log[n].term = s[i].term}) <= 1
 
+(* Ongaro 2015: what an earlier leader left open is settled before another change begins. *)
+ChangeAfterOwnCommit ==
+    \A i \in Server : s[i].role = "Leader" =>
+        \A n \in 1..Len(s[i].log) :
+            s[i].log[n].conf # NoConf /\ s[i].log[n].term = s[i].term =>
+                TermAt(s[i].log, s[i].commit) = s[i].term
+
+TermsGrow ==
+    \A i \in Server : \A n \in 2..Len(s[i].log) : s[i].log[n - 1].term <= s[i].log[n].term
+
 DiskBehindMemory == \A i \in Server : disk[i].term <= s[i].term /\ disk[i].snap <= s[i].commit
 
 SentCommitCovered == ~uncovered
