@@ -22,7 +22,8 @@ def _check(bound: Bound) -> tuple[int, bool]:
     began = time.monotonic()
     verdict = check(bound)
     what = "all of them" if verdict.is_complete else "at random"
-    if verdict.violated or verdict.error or not (verdict.is_complete or bound.traces):
+    is_judged = verdict.is_complete or (bound.traces and verdict.states)
+    if verdict.violated or verdict.error or not is_judged:
         what = f"VIOLATED: {verdict.violated or verdict.error or verdict.text[-1000:]}"
     spent_s = time.monotonic() - began
     _say(f"{bound.name:40} {verdict.states:9} states, {what} ({spent_s:.0f} s)")

@@ -118,7 +118,7 @@ def run_tlc(
 
 
 _DISTINCT: Final = re.compile(r"([\d,]+) distinct states found")
-_SIMULATED: Final = re.compile(r"The number of states generated: ([\d,]+)")
+_SIMULATED: Final = re.compile(r"([\d,]+) states checked")
 _INVARIANT: Final = re.compile(r"Invariant (\w+) is violated")
 
 
