@@ -46,8 +46,8 @@ class Nemesis:
         """What took place, with monotonic times as in the history."""
         self.ended: list[str] = []
         """Daemons that ended by themselves; they are started again."""
-        self.ended_when_full: list[str] = []
-        """The same, of daemons whose disk was full, as they may not start then."""
+        self.not_started: list[str] = []
+        """Daemons that ended before they answered because their disk was full, as they may."""
         self._network = network
         self._peers = {peer.number: peer for peer in peers}
         self._python = [peer for peer in peers if isinstance(peer, PythonPeer)]
@@ -68,7 +68,8 @@ class Nemesis:
             for peer in self._python:
                 if peer.is_meant_to_run and not peer.is_up:
                     end = f"{peer.member.name} ended by itself with exit code {peer.exit_code}"
-                    (self.ended_when_full if peer.had_full_disk else self.ended).append(end)
+                    is_excused = peer.had_full_disk and not peer.has_answered
+                    (self.not_started if is_excused else self.ended).append(end)
                     async with peer.process_lock:
                         if not peer.is_up:
                             await peer.start()

@@ -101,6 +101,8 @@ class Peer(ABC):
         self.disk_faults = 0
         """How many faults keep its disk full."""
         self.had_full_disk = False
+        """Since it was started: its files could not grow."""
+        self.has_answered = False
         """Since it was started."""
 
     @property
@@ -171,12 +173,13 @@ class PythonPeer(Peer):
         return None if self._process is None else self._process.poll()
 
     async def start(self) -> None:
-        self.had_full_disk = self.disk_faults > 0
+        self.had_full_disk, self.has_answered = self.disk_faults > 0, False
         self._process = self._spawn()
         self.is_meant_to_run = True
         with trio.move_on_after(_READY_S):
             while True:
-                if not self.is_up or await self.standing() is not None:
+                self.has_answered = await self.standing() is not None
+                if self.has_answered or not self.is_up:
                     return
                 await trio.sleep(_POLL_S)
 
@@ -258,6 +261,7 @@ class PythonPeer(Peer):
         alone; this fails the log's own writes, which the peer takes for a full disk likewise.
         """
         if self._process is not None and self.is_up:
+            self.had_full_disk |= most_bytes >= 0
             with suppress(ProcessLookupError):  # it has just ended
                 _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
                 resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (most_bytes, hard))

@@ -234,6 +234,6 @@ def _tell(plan: Plan, nemesis: Nemesis, counts: Counts, result: Result) -> None:
     struck = ", ".join(f"{kind} {number}" for kind, number in sorted(nemesis.struck.items()))
     result.notes.append(f"faults: {struck}")
     result.notes.append(f"packets: {', '.join(f'{k} {v}' for k, v in asdict(counts).items())}")
-    result.notes += [f"with its disk full {end}" for end in nemesis.ended_when_full]
+    result.notes += [f"at its start, its disk full, {end}" for end in nemesis.not_started]
     if plan.clock is None:
         result.notes.append("no C compiler: wall clocks did not jump")
