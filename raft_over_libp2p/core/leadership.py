@@ -64,6 +64,7 @@ class Leadership:
         self.uncommitted_bytes = 0
         self._proposed: deque[tuple[Index, int]] = deque()
         self.heartbeat_at = math.inf
+        self.began_at = server.now
         self.quorum_at = server.now + server.config.leader_lease_timeout_s
         self.use_configuration(self.term_start)
 

@@ -45,6 +45,7 @@ class Progress:
         "next_index",
         "owes_round_trip",
         "peer",
+        "reach",
         "reject_step",
         "removal",
         "retry_at",
@@ -94,6 +95,8 @@ class Progress:
         """Only a snapshot with a larger index is of use to it."""
         self.snapshot_in_doubt = NO_INDEX
         """Newest snapshot of which it is not known whether it came."""
+        self.reach = Index(next_index - 1)
+        """Its log ends here at most: what it named when it refused an entry, or was sent since."""
         self.owes_round_trip = False
         """It may still take in a snapshot: no entries before it answered an empty append."""
         self.storage_reject: Index | None = None
@@ -141,6 +144,7 @@ class Progress:
     def hold(self, snapshot_index: Index) -> None:
         """Take in that the peer holds a snapshot: go on behind it with one append."""
         self.match_index = max(self.match_index, snapshot_index)
+        self.reach = snapshot_index
         self.probe(NO_INDEX)
         self.failures = 0
         self.reject_step = 1

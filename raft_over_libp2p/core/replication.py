@@ -103,6 +103,7 @@ def _append(
         size=size,
         commit_index=commit_index,
     )
+    peer.reach = max(peer.reach, Index(prev + len(entries)))
     peer.inflight += 1
     peer.inflight_bytes += size
     server.call(peer.peer, request, call)
@@ -192,6 +193,7 @@ def _on_reject(
     server: Server, leadership: Leadership, call: AppendCall, response: AppendEntriesResponse
 ) -> None:
     peer = call.progress
+    peer.reach = response.last_log
     if not response.no_retry_backoff:
         # The peer's storage, not its log: the same entries again, later; but twice at one place
         # is what a Go peer says whose log has a hole there (15).

@@ -5,6 +5,8 @@ newer one still, which is then taken first. It obeys whatever InstallSnapshot re
 one that it has overtaken: its state and its configuration go back. And it never accepts a
 previous entry at a snapshot that lies inside a stale tail of its log. So:
 
+- It has overtaken ours by its own snapshot, and a stale tail above that one hides it from us
+  (rule 4): nothing is sent that is older than what it may have applied.
 - Outcome unknown (rule 4): the transport resets the stream, so that the peer gets the snapshot
   whole by then or never. The next thing sent is an empty append, whose answer shows that the
   peer's main loop is past it; no entry goes out before. Should that answer ask for a snapshot
@@ -17,6 +19,7 @@ previous entry at a snapshot that lies inside a stale tail of its log. So:
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from raft_over_libp2p import limits
@@ -32,7 +35,8 @@ from raft_over_libp2p.core.progress import Progress
 from raft_over_libp2p.core.quorum import majority
 from raft_over_libp2p.core.ready import SnapshotMeta
 from raft_over_libp2p.core.server import Server
-from raft_over_libp2p.types import Index, LogType
+from raft_over_libp2p.errors import ProposalRefused
+from raft_over_libp2p.types import NO_INDEX, Index, LogType
 
 if TYPE_CHECKING:
     from raft_over_libp2p.core.leadership import Leadership
@@ -63,13 +67,27 @@ def send_snapshot(server: Server, leadership: Leadership, peer: Progress) -> Non
     if peer.is_installing or peer.is_leaving or peer.is_silent:
         return  # to a silent peer it would be lost, and the next must be a newer one
     newest = server.snapshotting.newest
-    if newest is None or not _is_of_use(server, peer, newest.index):
+    applied = _may_have_applied(server, leadership, peer)
+    if newest is None or newest.index < applied or not _is_of_use(server, peer, newest.index):
         if _may_grow(server) and server.log.last_index <= peer.snapshot_floor:
             _append_no_ops(server, leadership, peer.snapshot_floor)
-        needed = max(peer.snapshot_floor, peer.snapshot_in_doubt)
-        server.snapshotting.want_beyond(server, needed)
+        needed = max(peer.snapshot_floor, peer.snapshot_in_doubt, applied - 1)
+        server.snapshotting.want_beyond(server, Index(needed))
     elif leaves_a_quorum(leadership, peer):
         send(server, peer, newest)
+
+
+def _may_have_applied(server: Server, leadership: Leadership, peer: Progress) -> Index:
+    """Return what ``peer`` may have applied: an older snapshot would take a Go peer back (4).
+
+    No more than its log has, and no more than is agreed on. How much that is we know when an
+    entry of this term is committed, and cannot wait for that for ever: the peer may be the one
+    whose acknowledgement it takes.
+    """
+    if leadership.has_own_term_commit():
+        return min(peer.reach, server.commit_index)
+    waits = server.now < leadership.began_at + server.config.election_timeout_s
+    return min(peer.reach, server.log.last_index) if waits else NO_INDEX
 
 
 def _is_of_use(server: Server, peer: Progress, index: Index) -> bool:
@@ -80,9 +98,10 @@ def _is_of_use(server: Server, peer: Progress, index: Index) -> bool:
 
 
 def _append_no_ops(server: Server, leadership: Leadership, floor: Index) -> None:
-    """Make the log longer than ``floor``, a part of it in each turn."""
+    """Make the log longer than ``floor``, a part of it in each turn, as there is room."""
     count = min(floor + 1 - server.log.last_index, limits.MAX_APPLY_BATCH_ENTRIES)
-    leadership.append(LogType.NOOP, (b"",) * count)
+    with suppress(ProposalRefused):
+        leadership.append(LogType.NOOP, (b"",) * count)
 
 
 def _may_grow(server: Server) -> bool:
@@ -129,15 +148,22 @@ def on_snapshot_answer(
         if ONLY_A_LATER_SNAPSHOT in text and server.applied_index > call.index:
             # The same one again would be refused for ever (rule 11).
             peer.snapshot_floor = max(peer.snapshot_floor, call.index)
-        peer.back_off(server.now, text)
+        _begin_again(server, peer, text)
     elif leadership.note_answer(peer, response, call.sent_at, newest_read=0):
         if response.success:
             peer.snapshot_acknowledged = max(peer.snapshot_acknowledged, call.index)
             peer.hold(call.index)
         else:
-            peer.back_off(server.now, f"the peer could not install the snapshot at {call.index}")
+            text = f"the peer could not install the snapshot at {call.index}"
+            _begin_again(server, peer, text)
     elif server.leadership is leadership:
-        peer.back_off(server.now, f"answered term {server.term} in {response.term}")
+        _begin_again(server, peer, f"answered term {server.term} in {response.term}")
+
+
+def _begin_again(server: Server, peer: Progress, text: str) -> None:
+    """After a refused snapshot ask for the entries it stood for; what was sent before, was not taken."""
+    peer.back_off(server.now, text)
+    peer.next_index = Index(peer.match_index + 1)
 
 
 def on_snapshot_failure(server: Server, call: SnapshotCall, reason: str) -> None:

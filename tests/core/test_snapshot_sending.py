@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from raft_over_libp2p import limits
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.events import SnapshotNotTaken
@@ -203,6 +205,65 @@ class TestRule4AnUnknownOutcome:
         assert (solo.taking, sent(solo, "b")) == (None, [])
 
 
+class TestRule4WhatAPeerMayHaveApplied:
+    """Rule 4: a Go peer with a stale tail above its own snapshot hides how far it is."""
+
+    def test_mixed_rule_4_none_is_sent_that_is_older(self) -> None:
+        solo = leader()
+        solo.acknowledge_all("c")
+        while calls := solo.appends("b"):
+            solo.respond(calls[0], solo.reject(12))
+        assert sent(solo, "b") == []
+        assert solo.finish_snapshot().index == 15
+        (call,) = sent(solo, "b")
+        assert call.request.last_log_index == 15
+
+    def test_mixed_rule_4_before_a_commit_of_its_term_a_leader_waits_an_election_timeout(
+        self,
+    ) -> None:
+        solo = leader()
+        while calls := solo.appends("b"):
+            solo.respond(calls[0], solo.reject(12))
+        keep_in_touch(solo, 0.8, "b", "c")
+        assert sent(solo, "b") == []
+        keep_in_touch(solo, 0.6, "b", "c")
+        (call,) = sent(solo, "b")
+        assert call.request.last_log_index == 10
+
+
+def test_after_a_snapshot_that_was_not_stored_what_it_stood_for_is_sent_again() -> None:
+    """Its disk was full: first it could not store entries, and then not the snapshot."""
+    solo = leader()
+    solo.acknowledge_all("b")
+    solo.acknowledge_all("c")
+    solo.propose(b"x")
+    solo.persist()
+    solo.acknowledge_all("c")
+    for _ in range(2):
+        solo.respond(solo.appends("b")[-1], solo.reject(15, storage=True))
+        keep_in_touch(solo, 0.2, "c")
+    assert solo.finish_snapshot().index == 16
+    (call,) = sent(solo, "b")
+    solo.respond(call, InstallSnapshotResponse(term=solo.term, success=False))
+    keep_in_touch(solo, 0.2, "b", "c")
+    assert [call.request.last_log_index for call in sent(solo, "b")] == [16]
+
+
+def test_no_ops_wait_for_room_among_what_is_uncommitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    solo = leader()
+    solo.acknowledge_all("c")
+    solo.respond(install(solo, "b"), installed(solo))
+    (append,) = solo.appends("b")
+    solo.propose(b"x" * 100)
+    monkeypatch.setattr(limits, "MAX_UNCOMMITTED_BYTES", 300)
+    solo.respond(append, solo.reject(25))
+    assert solo.status.last_index == 16
+    solo.persist()
+    solo.acknowledge_all("c")
+    solo.turn()
+    assert solo.status.last_index == 26
+
+
 class TestRule15AStaleTailOverASnapshot:
     """Rule 15: a Go follower with a stale tail above a snapshot rejects for ever."""
 
@@ -210,7 +271,7 @@ class TestRule15AStaleTailOverASnapshot:
         """Return a leader whose snapshot b acknowledged, and then rejects what follows it."""
         solo = leader()
         solo.acknowledge_all("c")
-        solo.respond(install(solo, "b", last_log), installed(solo))
+        solo.respond(install(solo, "b"), installed(solo))
         (append,) = solo.appends("b")
         solo.respond(append, solo.reject(last_log))
         return solo

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 
+from tests.simulation.marks import ENOUGH_SEEDS, missed
 from tests.simulation.seeds import STEPS, Outcome, Total, replay_command, run_seed
 
 __all__ = ["main"]
@@ -69,8 +70,11 @@ def main() -> int:
             f"{recoveries[-1]:.2f} s (slowest); {total.committed} entries committed; "
             f"{total.steps / spent_s:.0f} steps a second"
         )
+    never = missed(total.marks) if total.seeds >= ENOUGH_SEEDS else []
+    for mark in never:
+        _say(f"never reached: {mark}")
     _say(str(total))
-    return 1 if total.violations else 0
+    return 1 if total.violations or never else 0
 
 
 if __name__ == "__main__":

@@ -129,6 +129,8 @@ class Administrator:
         latest = agreed.latest
         if not agreed.placed or latest.configuration.has(server.id):
             return False
+        if server.is_go and any(p.configuration.voters == (server.id,) for p in agreed.placed):
+            return False  # it would elect itself when it comes through there again
         wiped = {*self._wiped, server.id}
         ignorant = {
             other.id

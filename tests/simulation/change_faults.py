@@ -140,7 +140,7 @@ CHANGE_FAULTS = (
         "if is_kept and not server.is_disputed:",
         "if False:",
         "acknowledged entries stay",
-        first_seed=510,
+        first_seed=1180,
         within_seeds=100,
     ),
     fault_of(

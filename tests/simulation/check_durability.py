@@ -12,8 +12,10 @@ from raft_over_libp2p.core.messages import (
     LeaseResponse,
     ReadIndexResponse,
     Request,
+    RequestPreVoteResponse,
     RequestVoteRequest,
     RequestVoteResponse,
+    Response,
     TimeoutNowRequest,
     TimeoutNowResponse,
 )
@@ -90,6 +92,7 @@ class DurabilityCheck:
     def response(self, server: Server, flight: Flight, reply: Reply) -> None:
         """Check an answer as it leaves."""
         request, response = flight.request, reply.response
+        _mark(server, request, response)
         if isinstance(response, AppendEntriesResponse):
             self._check_term(server, response.term)
             if response.success and isinstance(request, AppendEntriesRequest):
@@ -183,3 +186,34 @@ class DurabilityCheck:
                     "vote only for the up to date",
                     f"{server.id} holding {ours} votes for {request}",
                 )
+
+
+def _mark(server: Server, request: Request, response: Response) -> None:
+    """Count the answers that are seldom given."""
+    mark = ""
+    if isinstance(response, AppendEntriesResponse):
+        if not response.success and isinstance(request, AppendEntriesRequest):
+            is_old = response.term > request.term
+            mark = "append of an old term refused" if is_old else "append refused: the logs differ"
+    elif isinstance(response, RequestVoteResponse):
+        if not response.granted and isinstance(request, RequestVoteRequest):
+            mark = _why_refused(server, request)
+    elif isinstance(response, RequestPreVoteResponse):
+        mark = "pre-vote granted" if response.granted else "pre-vote refused"
+    elif isinstance(response, LeaseResponse):
+        mark = "lease granted" if response.granted else "lease refused"
+    elif isinstance(response, ReadIndexResponse):
+        mark = "read through a follower"
+    if mark:
+        server.world.marks[mark] += 1
+
+
+def _why_refused(server: Server, request: RequestVoteRequest) -> str:
+    term, vote = server.hard_state.term, server.hard_state.vote
+    if request.term < term:
+        return "vote refused: old term"
+    if request.term == term and vote not in {None, request.candidate}:
+        return "vote refused: already given"
+    ours = (server.log[-1].term, len(server.log)) if server.log else (NO_TERM, 0)
+    is_stale = (request.last_log_term, request.last_log_index) < ours
+    return "vote refused: stale log" if is_stale else "vote refused"

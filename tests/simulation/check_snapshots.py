@@ -35,6 +35,13 @@ class SnapshotCheck:
         if server.digest != self.commitment.digests[meta.index]:
             violated("a snapshot is the replay", f"{server.id}'s state at {meta.index} is another")
 
+    def taken_by_go(self, server: Server, meta: SnapshotMeta, digest: int) -> None:
+        """A Go peer takes one of the last entry its state machine saw."""
+        self._agreed(server, meta.index, meta.term, "takes")
+        self._carries(server, meta.index, meta.configuration, meta.configuration_index)
+        if digest != self.commitment.digests[meta.index]:
+            violated("a snapshot is the replay", f"{server.id}'s state at {meta.index} is another")
+
     def sent(self, server: Server, request: InstallSnapshotRequest) -> None:
         """``server`` sends what it believes to have in its store."""
         self._agreed(server, request.last_log_index, request.last_log_term, "sends")

@@ -78,11 +78,11 @@ class TransferCheck:
         world.marks["TimeoutNow"] += 1
         if not log.latest.configuration.is_voter(target):
             violated("TimeoutNow to a voter", f"{server.id} asks {target} to campaign")
-        held = world.servers[target].disk.image
-        if len(held) < len(log) or held[len(log) - 1].term != log[-1].term:
+        disk = world.servers[target].disk
+        if not disk.holds(len(log), log[-1].term):
             violated(
                 "TimeoutNow at match = last",
-                f"{server.id} of {len(log)} entries asks {target} of {len(held)} to campaign",
+                f"{server.id} of {len(log)} entries asks {target} of {len(disk.image)} to campaign",
             )
 
     # -- the target's side

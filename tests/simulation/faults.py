@@ -249,6 +249,7 @@ FAULTS = (
         "written.last_index = min(written.last_index, self.last_index)",
         "pass",
         "durable is durable",
+        "apply only what is durable",
         "acknowledged is durable",
         "commit within the log",
         "the core never raises",

@@ -65,6 +65,8 @@ class LogWriting:
             server.log.reset(write.reset_to, world.commitment.entries)
         if write.truncate_from is not None:
             world.marks["truncation"] += 1
+            if server.log.latest.index >= write.truncate_from:
+                world.marks["uncommitted configuration rolled back"] += 1
             server.log.cut(write.truncate_from)
         if write.append:
             server.log.add(write.append)

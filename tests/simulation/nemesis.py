@@ -72,6 +72,8 @@ class Nemesis:
         world = self.world
         world.marks["stranger"] += 1
         for target in world.everyone:
+            if target.is_go and not target.log.latest.index:
+                continue  # a blank Go peer goes to anybody's term
             request = RequestVoteRequest(
                 term=STRANGERS_TERM,
                 candidate=world.stranger.id,

@@ -68,7 +68,9 @@ class Flight:
         "call",
         "core",
         "deadline",
+        "is_alone",
         "is_duplicate",
+        "is_early",
         "kind",
         "process",
         "request",
@@ -89,10 +91,14 @@ class Flight:
         self.request = request
         self.kind = _kind_of(request)
         self.deadline = deadline
+        self.is_alone = self.kind == SNAPSHOT or source.is_go
+        """It has a stream to itself."""
         self.response: Response | None = None
         self.snapshot: Snapshot | None = None
         """What follows an InstallSnapshot on its stream."""
         self.is_duplicate = False
+        self.is_early = False
+        """Sent by a leader that has nothing of its own term agreed on yet."""
 
 
 def _same_reign(other: Flight, flight: Flight) -> bool:
@@ -167,7 +173,7 @@ class Network:
             world.marks["request dropped"] += 1
             self.lose(flight)
             return
-        at = self._arrival(flight.source.id, flight.target.id, flight.kind, is_answer=False)
+        at = self._arrival(flight, is_answer=False)
         world.push(at, self._arrive, flight)
         if profile.duplicate and dice.random() < profile.duplicate:
             twin = Flight(
@@ -176,15 +182,18 @@ class Network:
             twin.is_duplicate = True
             world.push(world.now + dice.random() ** 3 * _SLOWEST_S, self._arrive, twin)
 
-    def _arrival(self, source: ServerID, target: ServerID, kind: int, *, is_answer: bool) -> float:
+    def _arrival(self, flight: Flight, *, is_answer: bool) -> float:
         """Draw when a message arrives: never before one that left earlier on its stream."""
+        source, target, kind = flight.source.id, flight.target.id, flight.kind
+        if is_answer:
+            source, target = target, source
         world, profile = self.world, self.world.profile
         low, high = profile.latency_s
         dice = world.dice
         delay = low + (high - low) * dice.random() + self.extra_s.get((source, target), 0.0)
         if profile.slow_network and dice.random() < profile.slow_network:
             delay += dice.random() * _SLOWEST_S
-        if kind == SNAPSHOT:
+        if flight.is_alone:
             return world.now + delay
         stream = (source, target, kind, is_answer)
         at = max(world.now + delay, self._last_arrival.get(stream, 0.0))
@@ -210,7 +219,7 @@ class Network:
             return
         if flight.is_duplicate:
             world.marks["request duplicated"] += 1
-        else:
+        elif not flight.is_alone:
             stream.append(flight)
         self.deliver(flight)
 
@@ -238,7 +247,7 @@ class Network:
         flight.response = response
         if flight.is_duplicate:
             return
-        if flight.kind == SNAPSHOT:
+        if flight.is_alone:
             self._carry_back(flight)
             return
         stream = server.streams.get((flight.source.id, flight.kind))
@@ -254,7 +263,7 @@ class Network:
             world.marks["response dropped"] += 1
             self.lose(flight)
             return
-        at = self._arrival(flight.target.id, flight.source.id, flight.kind, is_answer=True)
+        at = self._arrival(flight, is_answer=True)
         world.push(at, self._answer, flight)
 
     def _answer(self, flight: Flight) -> None:
@@ -283,7 +292,7 @@ class Network:
 
         On a real stream all calls in flight fail together; the interface does not promise it.
         """
-        if self.world.profile.fails_alone or flight.kind == SNAPSHOT:
+        if self.world.profile.fails_alone or flight.is_alone:
             self.fail_one(flight)
         elif self.is_open(flight):
             self.reset_streams(flight.source, flight.target, flight.kind)
@@ -329,13 +338,13 @@ class Network:
         world = self.world
         stream = (flight.source.id, flight.target.id, flight.kind)
         first = self._broken.get(stream)
-        if flight.kind != SNAPSHOT and (first is None or not self.is_open(first)):
+        if not flight.is_alone and (first is None or not self.is_open(first)):
             self._broken[stream] = flight
         if not is_silent and world.dice.random() < 0.5:
             world.push(world.now + world.dice.random() * 0.1, self.fail, flight)
 
     def _is_behind_lost(self, flight: Flight) -> bool:
-        if flight.is_duplicate or flight.kind == SNAPSHOT or self.world.profile.fails_alone:
+        if flight.is_duplicate or flight.is_alone or self.world.profile.fails_alone:
             return False
         first = self._broken.get((flight.source.id, flight.target.id, flight.kind))
         return first is not None and self.is_open(first) and first.call < flight.call
@@ -353,12 +362,17 @@ class Network:
         count = source.in_flight.get(key, 0) + 1
         source.in_flight[key] = count
         limit = _MAX_CALLS_IN_FLIGHT[flight.kind]
+        if flight.kind == READ:
+            # It asks beside an open call only if its leader was forgotten and found again, which
+            # takes a heartbeat timeout; and no call is open for longer than its time limit.
+            profile = self.world.profile
+            limit += int(profile.call_timeout_s / profile.raft.heartbeat_timeout_s) + 1
         if flight.kind == APPEND:
             # A refusal gives the window up, and those behind it are refused in their turn.
             limit = 2 * self.world.profile.raft.max_inflight_appends
         if flight.kind != SNAPSHOT and self.world.profile.change_every_s:
             limit *= 4  # who leaves and comes back is a new peer, to whom nothing is on its way
-        if count > limit and not self.world.profile.fails_alone:
+        if count > limit and not self.world.profile.fails_alone and not source.is_go:
             count = sum(1 for other in source.outstanding.values() if _same_reign(other, flight))
             if count <= limit:
                 return

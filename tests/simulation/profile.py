@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from raft_over_libp2p.config import RaftConfig
 
@@ -58,6 +58,12 @@ class Profile:
     """A call may fail while others on its stream go on; else the whole stream breaks."""
     has_small_limits: bool = False
     """The core's caches and windows are a few entries large."""
+    go_peers: frozenset[int] = frozenset()
+    """Which servers are Go peers, by their place; never all of those that vote at first."""
+    go_is_1_6: bool = False
+    """The Go peers are of a release without pre-vote."""
+    go_races: bool = False
+    """Their heartbeats change term and role beside the main loop (hashicorp/raft #695)."""
     uses_wire: bool = False
     """Every message is encoded and decoded as on a real stream."""
 
@@ -94,6 +100,25 @@ class Profile:
     """A snapshot cannot be written, apart from full disks."""
     timeout_now_every_s: float = 0.0
     """TimeoutNow in the name of a leader, to anybody, whether that is behind or not."""
+
+    @staticmethod
+    def draw_mixed(dice: random.Random, mixed: random.Random) -> Profile:
+        """Draw a world, in a quarter of the cases with Go peers among its servers.
+
+        ``mixed`` are dice of their own, so that worlds without Go peers are what they were.
+        """
+        profile = Profile.draw(dice)
+        dice = mixed
+        everyone = profile.voters + profile.nonvoters + profile.spares
+        if everyone < 2 or dice.random() >= 0.25:
+            return profile
+        count = dice.randint(1, everyone - 1)
+        peers = frozenset(dice.sample(range(everyone), count))
+        if peers.issuperset(range(profile.voters)):
+            peers -= {dice.randrange(profile.voters)}
+        return replace(
+            profile, go_peers=peers, go_is_1_6=dice.random() < 0.3, go_races=dice.random() < 0.1
+        )
 
     @staticmethod
     def draw(dice: random.Random) -> Profile:

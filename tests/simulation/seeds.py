@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from raft_over_libp2p.core.machine import Machine
+from tests.simulation.go_fault import GoFault
+from tests.simulation.marks import MARKS, missed
 from tests.simulation.naive_spec import NaiveSpec
 from tests.simulation.profile import Profile
 from tests.simulation.violation import Violation
@@ -54,8 +56,10 @@ class Total:
             self.violations.append(outcome)
 
     def __str__(self) -> str:
+        reached = len(MARKS) - len(missed(self.marks))
         return (
-            f"simulated: {self.seeds} seeds, {self.steps} steps, {len(self.violations)} violations"
+            f"simulated: {self.seeds} seeds, {self.steps} steps, {len(self.violations)} violations, "
+            f"{reached} of {len(MARKS)} marks"
         )
 
 
@@ -86,6 +90,9 @@ def run_seed(
     violation = None
     try:
         world.run(steps)
+    except GoFault as fault:
+        world.marks["Go's own fault"] += 1
+        world.tell(f"ends by a fault of a Go peer: {fault}")
     except Violation as caught:
         violation = caught
         world.tell(f"VIOLATION of {caught}")

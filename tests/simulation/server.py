@@ -59,6 +59,9 @@ _MOST_SPINS = 100
 class Server:
     """A process that crashes and comes back; ``machine`` is None while it is down."""
 
+    is_go = False
+    """Whether it is a Go peer, which opens a stream for each call, and of which less is asked."""
+
     def __init__(
         self, world: World, server_id: ServerID, hard_state: HardState, entries: list[LogEntry]
     ) -> None:
@@ -237,6 +240,18 @@ class Server:
 
     def local_now(self) -> float:
         return self.clock_offset + self.world.now * self.clock_rate
+
+    def hold(self) -> None:
+        """Have a Go peer's main loop stand still."""
+
+    def release(self) -> None:
+        """Let it go on."""
+
+    def begin_stream(self, flight: Flight) -> None:
+        """The head of an InstallSnapshot is here: only a Go peer takes its bytes off the stream."""
+
+    def end_stream(self, flight: Flight, *, whole: bool) -> None:
+        """What a Go peer waits for is all here, or was reset."""
 
     def pause(self) -> None:
         """Stop handling anything, as under SIGSTOP."""

@@ -74,11 +74,16 @@ class SnapshotStreams:
             world.push(world.now + 0.001, network.fail, flight)
             return
         # What arrives is what the header says; that it is what was taken, the checker has seen.
+        committed_in = world.commitment.committed_in
+        flight.is_early = not committed_in or committed_in[-1] < request.term
         damaged = dice.random() < profile.snapshot_damaged
         flight.snapshot = dataclasses.replace(snapshot, is_damaged=damaged)
         self._receivers[flight] = flight.target.process
         low, high = profile.latency_s
         takes_s = low + (high - low) * dice.random()
+        if flight.target.is_go:
+            world.push(world.now + takes_s, self._head_arrives, flight)
+            takes_s *= 2.0
         if dice.random() < profile.slow_snapshot:
             takes_s += _LONGEST_S * dice.random() ** 2
         if dice.random() < profile.snapshot_broken:
@@ -86,8 +91,26 @@ class SnapshotStreams:
             return
         world.push(world.now + takes_s, self._sent, flight)
 
+    def _head_arrives(self, flight: Flight) -> None:
+        """A Go peer takes a snapshot off the stream itself, and does nothing else meanwhile."""
+        target = flight.target
+        is_blocked = (flight.source.id, target.id) in self._network.blocked
+        if not is_blocked and target.process == self._receivers.get(flight):
+            target.begin_stream(flight)
+
+    def _tell_broken(self, flight: Flight) -> None:
+        """A Go peer hears that a stream was reset, once anything reaches it."""
+        world, target = self._network.world, flight.target
+        if not target.is_go:
+            return
+        if world.has_faults and (flight.source.id, target.id) in self._network.blocked:
+            world.push(world.now + 0.5, self._tell_broken, flight)
+            return
+        target.end_stream(flight, whole=False)
+
     def _break(self, flight: Flight) -> None:
         world = self._network.world
+        self._tell_broken(flight)
         world.marks["snapshot broken off"] += 1
         self._receivers.pop(flight, None)
         world.push(world.now + world.dice.random() * 0.1, self._network.fail, flight)
@@ -100,6 +123,10 @@ class SnapshotStreams:
             self._break(flight)
             return
         profile, dice = world.profile, world.dice
+        if flight.target.is_go:
+            # On one connection nothing that is sent later comes before it (rule 4).
+            self._arrive(flight)
+            return
         late_s = 0.0
         if dice.random() < profile.slow_snapshot:
             late_s = _LONGEST_S * dice.random() ** 2
@@ -115,9 +142,13 @@ class SnapshotStreams:
             world.profile.drop and world.dice.random() < world.profile.drop
         ):
             network.lose(flight, is_silent=True)
+            self._tell_broken(flight)
             return
         if target.machine is None or process != target.process:
             network.lose(flight)
+            return
+        if target.is_go:
+            target.end_stream(flight, whole=True)
             return
         if not network.is_open(flight):
             world.marks["snapshot that nobody waits for arrives"] += 1

@@ -36,6 +36,8 @@ from tests.simulation.check_logs import LogCheck
 from tests.simulation.check_membership import MembershipCheck
 from tests.simulation.check_snapshots import SnapshotCheck
 from tests.simulation.clients import Clients
+from tests.simulation.go_fault import GoFault
+from tests.simulation.go_server import GoServer
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.network import Network
 from tests.simulation.profile import Profile
@@ -62,9 +64,13 @@ class World:
         """Build the world of ``seed``; ``story`` and ``tracer`` are told each event, if given."""
         self.seed = seed
         self.dice = random.Random(seed)
-        self.profile = profile if profile is not None else Profile.draw(self.dice)
+        if profile is None:
+            profile = Profile.draw_mixed(self.dice, random.Random(f"go {seed}"))
+        self.profile = profile
+        # (The naive specification knows nothing of the no-ops that outgrow a Go peer's stale tail.)
+        is_traced = tracer is not None and not profile.go_peers
         self.machine_type = (
-            machine_type if tracer is None else partial(TracedMachine, tracer=tracer)
+            partial(TracedMachine, tracer=tracer) if is_traced else machine_type  # type: ignore[arg-type]
         )
         self.story = story
         self.now = 0.0
@@ -74,6 +80,8 @@ class World:
         self.marks: Counter[str] = Counter()
         """How often each rare thing happened, so that it is seen when one never does."""
         self.full_disks: set[ServerID] = set()
+        self.unheard: list[tuple[Server, Server]] = []
+        """Who was not told that it is connected again to whom, who started anew."""
         self.stuck_disks: set[ServerID] = set()
         """Disks that begin no sync, so that what is submitted waits."""
         self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
@@ -113,19 +121,25 @@ class World:
         )
         self.logs.entries("bootstrap", NO_TERM, [bootstrap])
         bootstrapped = len(members) - self.profile.blank
-        servers = []
+        servers: list[Server] = []
         for number, member in enumerate(members):
+            kind = GoServer if number in self.profile.go_peers else Server
             if number < bootstrapped:
-                server = Server(self, member.id, HardState(Term(1)), [bootstrap])
+                server = kind(self, member.id, HardState(Term(1)), [bootstrap])
             else:
-                server = Server(self, member.id, HardState(NO_TERM), [])
+                server = kind(self, member.id, HardState(NO_TERM), [])
             servers.append(server)
-        for number in range(len(members) + 1, len(members) + self.profile.spares + 1):
-            servers.append(Server(self, ServerID(f"s{number}"), HardState(NO_TERM), []))
+        for number in range(len(members), len(members) + self.profile.spares):
+            kind = GoServer if number in self.profile.go_peers else Server
+            servers.append(kind(self, ServerID(f"s{number + 1}"), HardState(NO_TERM), []))
         for server in servers:
             drift = self.profile.clock_drift
             server.clock_rate = 1.0 + drift * (2.0 * self.dice.random() - 1.0)
         return servers
+
+    def is_go(self, server_id: ServerID) -> bool:
+        """Tell whether a Go peer runs under that ID."""
+        return self.servers[server_id].is_go
 
     # -- events
 
@@ -154,7 +168,7 @@ class World:
                 self.push(self.now, self.workload.run, None)
                 self.run_until(lambda: self.steps >= steps)
                 Recovery(self).demand()
-        except Violation:
+        except (Violation, GoFault):
             raise
         except Exception as error:
             # Whatever comes out of the core (or of this world) is a failed seed, not a failed run.
@@ -190,5 +204,9 @@ class World:
         self.tell(f"{server.id} starts with {len(server.disk.image)} entries")
         server.start()
         for other in self.everyone:
-            if other is not server and self.dice.random() < 0.5:
+            if other is server:
+                continue
+            if self.dice.random() < 0.5:
                 self.network.connect(other, server)
+            else:
+                self.unheard.append((other, server))
