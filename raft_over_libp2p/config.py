@@ -65,6 +65,13 @@ class RaftConfig:
     it gives: let that time pass before it starts again with this off, or with a shorter
     ``election_timeout_s``. Mixed-cluster rule 6.
     """
+    trusted_peers: frozenset[str] | None = None
+    """Server IDs that may lead this server though they are not in its configuration.
+
+    None: whoever holds the cluster's secret may, as among Go peers. A server that slept while
+    members changed, and one that waits to be added, knows nobody who leads now: with a set it
+    is lost unless the leader is in it. Votes need no such list (mixed-cluster rules 14, 24).
+    """
     shutdown_on_remove: bool = False
     """Shut down once removed from the cluster, when the observation ``Removed`` is told.
     IPFS Cluster decides that itself."""

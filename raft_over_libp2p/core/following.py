@@ -25,7 +25,7 @@ from raft_over_libp2p.types import (
     Term,
 )
 
-__all__ = ["answer_append_entries", "answer_timeout_now", "dispute", "follow"]
+__all__ = ["answer_append_entries", "answer_timeout_now", "dispute", "distrust", "follow"]
 
 
 def answer_append_entries(
@@ -36,7 +36,7 @@ def answer_append_entries(
         _refuse(server, call)
         return
     entries = request.entries or ()
-    if fault := _fault(server, peer, request, entries):
+    if fault := distrust(server, peer) or _fault(server, peer, request, entries):
         server.reply(call, ErrorResponse(error=fault))
         return
     if not follow(server, peer, request.term):
@@ -75,6 +75,18 @@ def _fault(
     if term > request.term:
         return f"entry {index} of term {term} is after the leader's term {request.term}"
     return ""
+
+
+def distrust(server: Server, peer: ServerID) -> str:
+    """Return why ``peer`` may not lead this server, in words, or nothing (rule 24).
+
+    By default anybody may: a server that slept through membership changes does not know who
+    leads now, and is lost unless it takes what a stranger sends (thesis 4.1).
+    """
+    trusted = server.config.trusted_peers
+    if trusted is None or peer in trusted or server.membership.has(peer):
+        return ""
+    return f"{peer} is neither a member nor trusted"
 
 
 def follow(server: Server, peer: ServerID, term: Term) -> bool:

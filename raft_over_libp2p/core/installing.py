@@ -41,7 +41,7 @@ def answer_install_snapshot(
     """
     if request.term < server.term:
         _decline(server, call, InstallSnapshotResponse(term=server.term, success=False))
-    elif fault := _fault(server, peer, request):
+    elif fault := following.distrust(server, peer) or _fault(server, peer, request):
         _decline(server, call, ErrorResponse(error=fault))
     elif not following.follow(server, peer, request.term):
         _decline(server, call, InstallSnapshotResponse(term=server.term, success=False))
