@@ -166,7 +166,8 @@ class DurabilityCheck:
             violated("term never goes back", f"{server.id} writes {hard_state} after {before}")
         if hard_state.term == before.term and before.vote not in {None, hard_state.vote}:
             violated("one vote a term", f"{server.id} writes {hard_state} after {before}")
-        if hard_state.vote is not None and hard_state.vote != server.id:
+        # (A vote that was given is written again, as the probe of a disk that was full.)
+        if hard_state != before and hard_state.vote not in {None, server.id}:
             self._check_up_to_date(server, hard_state)
         server.hard_state = hard_state
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from raft_over_libp2p.core.messages import AppendEntriesRequest, ErrorResponse
+from raft_over_libp2p.core.messages import (
+    AppendEntriesRequest,
+    ErrorResponse,
+    RequestVoteRequest,
+)
 from raft_over_libp2p.core.ready import (
     Call,
     HardState,
@@ -15,9 +19,18 @@ from raft_over_libp2p.core.ready import (
     TransferEnded,
     Write,
 )
-from raft_over_libp2p.types import BatchID, CallID, Configuration, Index, LogEntry, Term
+from raft_over_libp2p.types import (
+    NO_INDEX,
+    NO_TERM,
+    BatchID,
+    CallID,
+    Configuration,
+    Index,
+    LogEntry,
+    Term,
+)
 from tests.simulation.directed import Directed
-from tests.simulation.network import OTHER
+from tests.simulation.network import OTHER, Flight
 from tests.simulation.snapshot_store import Snapshot
 from tests.simulation.violation import Violation
 
@@ -37,6 +50,34 @@ def test_two_votes_in_a_term_are_seen() -> None:
 
     with pytest.raises(Violation, match="one vote a term"):
         world.elections.vote_durable(one, HardState(Term(9), three))
+
+
+def _asked_by_a_stale_candidate() -> tuple[Directed, HardState]:
+    """Return a world where ``s1`` asks ``s2`` with an empty log, and the vote it asks for."""
+    stage = Directed(3)
+    candidate, voter = stage.server(1), stage.server(2)
+    request = RequestVoteRequest(
+        term=Term(9), candidate=candidate.id, last_log_index=NO_INDEX, last_log_term=NO_TERM
+    )
+    voter.inbound[CallID(99)] = Flight(candidate, voter, CallID(99), request, 10.0)
+    return stage, HardState(Term(9), candidate.id)
+
+
+def test_a_vote_for_a_stale_log_is_seen() -> None:
+    stage, vote = _asked_by_a_stale_candidate()
+
+    with pytest.raises(Violation, match="vote only for the up to date"):
+        stage.world.durability.hard_state(stage.server(2), vote)
+
+
+def test_a_vote_of_before_may_be_written_again_though_the_log_has_grown() -> None:
+    stage, vote = _asked_by_a_stale_candidate()
+    voter = stage.server(2)
+    voter.hard_state = vote
+
+    stage.world.durability.hard_state(voter, vote)
+
+    assert vote == voter.hard_state
 
 
 def test_a_leader_without_a_committed_entry_is_seen() -> None:
