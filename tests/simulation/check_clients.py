@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raft_over_libp2p.types import LogEntry, LogType, Term
+from tests.simulation.history import History
 from tests.simulation.violation import violated
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class ClientCheck:
 
     def __init__(self, commitment: CommitmentCheck) -> None:
         self.commitment = commitment
+        self.history = History(commitment)
         self.acknowledged: dict[bytes, int] = {}
         self.reads_done = 0
         self._seen_by_reads = 0
@@ -40,15 +42,22 @@ class ClientCheck:
         self.reads_done += 1
         self._seen_by_reads = max(self._seen_by_reads, index)
 
-    def came_out(self, entry: LogEntry, term: Term, data: bytes) -> None:
+    def came_out(self, entry: LogEntry, term: Term, data: bytes, now: float) -> None:
         """``entry`` came out where ``data`` was proposed in ``term``: acknowledge it, if it is that."""
         if entry.term == term:
             if entry.data != data:
                 violated("client writes", f"{entry!r} came out with another payload than {data!r}")
             self.acknowledged[data] = entry.index
+            self.history.wrote(data, now)
+        else:
+            self.history.refused(data)
 
     def final(self) -> None:
-        """At the end: each write is in the agreed sequence at most once, the acknowledged ones are."""
+        """At the end: each write is in the agreed sequence at most once, the acknowledged ones are.
+
+        And the histories of the registers that the writes make have an order that explains them.
+        """
+        self.history.judge()
         seen: dict[bytes, int] = {}
         for entry in self.commitment.entries:
             if entry.type is LogType.COMMAND:

@@ -68,6 +68,7 @@ class Clients:
             self.world.marks["proposal refused"] += 1
             return []
         self.world.tell(f"{server.id} is asked to write {payloads} at ({first}, {term})")
+        self.world.clients.history.writes(payloads, self.world.now)
         for offset, payload in enumerate(payloads):
             server.proposals[first + offset] = (term, payload)
         server.turn()
@@ -91,6 +92,7 @@ class Clients:
             if "transfer" in str(error):
                 violated("a transfer blocks nobody", f"{server.id} after its transfer: {error}")
             return
+        self.world.clients.history.writes([payload], self.world.now)
         server.proposals[first] = (term, payload)
         server.turn()
 
@@ -108,5 +110,5 @@ class Clients:
             self.world.marks["read not taken"] += 1
             return
         self.world.tell(f"{server.id} is asked to read {token}; {floor} is visible")
-        server.reads[token] = floor
+        server.reads[token] = (floor, self.world.now)
         server.turn()

@@ -106,6 +106,7 @@ class GoServer(Server):
         self.keeping = SnapshotKeeping(self)
         self.transfers = TransferCheck(self.world.elections)
         self.proposals, self.reads = {}, {}
+        self.world.clients.history.crashed(self)
         self.leading_term = None
         self.role = Role.FOLLOWER
         disk = self.go_disk

@@ -100,7 +100,8 @@ class Server:
         self.leading_term: Term | None = None
         self.turn_appends = 0
         self.proposals: dict[int, tuple[Term, bytes]] = {}
-        self.reads: dict[int, int] = {}
+        self.reads: dict[int, tuple[int, float]] = {}
+        """Reads that are asked: what was visible when each began, and when that was."""
         self._heartbeats = HeartbeatCheck(hard_state.term)
         self._turn_is_due = False
         self._timer_at = math.inf
@@ -159,6 +160,7 @@ class Server:
         self._heartbeats = HeartbeatCheck(disk.hard_state.term)
         self.proposals = {}
         self.reads = {}
+        self.world.clients.history.crashed(self)
         self._turn_is_due = False
         self._timer_at = math.inf
         self.transfers = TransferCheck(self.world.elections)
@@ -417,6 +419,7 @@ class Server:
     def _keep_snapshots(self, ready: Ready) -> None:
         if ready.adopt_snapshot is not None:
             self.keeping.adopt(ready.adopt_snapshot)
+            self.world.clients.history.applied(self)
             self.check_status()
         if ready.write is not None and ready.write.remove_prefix is not None:
             self.world.snapshots.compaction(self, ready.write.remove_prefix)
@@ -507,7 +510,8 @@ class Server:
             for entry in entries:
                 proposed = self.proposals.pop(entry.index, None)
                 if proposed is not None:
-                    world.clients.came_out(entry, *proposed)
+                    world.clients.came_out(entry, *proposed, world.now)
+        world.clients.history.applied(self)
         machine = self.machine
         if machine is None:
             return False
@@ -525,11 +529,13 @@ class Server:
 
     def _read_states(self, states: list[ReadState | ReadRefused]) -> None:
         for state in states:
-            floor = self.reads.pop(state.token, None)
-            if floor is None:
+            asked = self.reads.pop(state.token, None)
+            if asked is None:
                 violated("reads", f"{self.id} answers {state}, which nobody waits for")
             if isinstance(state, ReadState):
                 self.world.marks["read"] += 1
+                floor, began = asked
                 self.world.clients.read(self, floor, state.index)
+                self.world.clients.history.confirmed(self, state.token, began, state.index)
             else:
                 self.world.marks["read refused"] += 1
