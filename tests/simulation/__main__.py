@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
+from tests.simulation.diagram import Diagram
 from tests.simulation.marks import ENOUGH_SEEDS, missed
 from tests.simulation.seeds import STEPS, Outcome, Total, replay_command, run_seed
 
@@ -22,6 +25,7 @@ def _arguments() -> argparse.Namespace:
     which.add_argument("--seeds", default="0-199", help="run these, first-last or a count (0-199)")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"events a seed ({STEPS})")
     parser.add_argument("--trace", action="store_true", help="tell every event")
+    parser.add_argument("--svg", metavar="FILE", help="draw the end of its story (with --seed)")
     parser.add_argument("--marks", action="store_true", help="tell how often rare things happened")
     return parser.parse_args()
 
@@ -47,11 +51,25 @@ def _tell_violation(outcome: Outcome, steps: int) -> None:
     _say(f"  replay: {replay_command(outcome.seed, steps)}")
 
 
+def _story(diagram: Diagram | None, *, is_told: bool) -> Callable[[str], None] | None:
+    """Return who is told each event, if anybody is."""
+    if diagram is None:
+        return _say if is_told else None
+
+    def tell(line: str) -> None:
+        if is_told:
+            _say(line)
+        diagram.tell(line)
+
+    return tell
+
+
 def main() -> int:
     """Return 0 if no rule was broken, else 1."""
     arguments = _arguments()
     seeds = [arguments.seed] if arguments.seed is not None else _seeds(arguments.seeds)
-    story = _say if arguments.trace else None
+    diagram = Diagram(f"seed {arguments.seed}") if arguments.svg and len(seeds) == 1 else None
+    story = _story(diagram, is_told=arguments.trace)
     total = Total()
     began = time.process_time()
     for seed in seeds:
@@ -60,6 +78,9 @@ def main() -> int:
         if outcome.violation is not None:
             _tell_violation(outcome, arguments.steps)
     spent_s = time.process_time() - began
+    if diagram is not None:
+        Path(arguments.svg).write_text(diagram.svg())
+        _say(f"the end of its story is drawn in {arguments.svg}")
     if arguments.marks:
         for mark, count in sorted(total.marks.items()):
             _say(f"{count:10} {mark}")

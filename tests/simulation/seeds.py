@@ -64,9 +64,9 @@ class Total:
 
 
 def replay_command(seed: int, steps: int = STEPS) -> str:
-    """Return what to type to see ``seed`` again, event by event."""
+    """Return what to type to see ``seed`` again, with its end drawn."""
     length = "" if steps == STEPS else f" --steps {steps}"
-    return f"python -m tests.simulation --seed {seed}{length} --trace"
+    return f"python -m tests.simulation --seed {seed}{length} --svg seed-{seed}.svg"
 
 
 def run_seed(

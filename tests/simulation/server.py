@@ -503,6 +503,8 @@ class Server:
         world = self.world
         world.commitment.apply(self, entries)
         self.applied = int(entries[-1].index)
+        if world.story is not None:
+            world.tell(f"{self.id} applies up to {self.applied}")
         for entry in entries:
             self.digest = digest_after(self.digest, entry)
         self.commit_index = max(self.commit_index, self.applied)
