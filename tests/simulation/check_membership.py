@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from raft_over_libp2p.core.messages import RequestVoteRequest
@@ -45,8 +46,9 @@ class MembershipCheck:
                 "one configuration at a time",
                 f"{server.id} appends {entry!r} while {open_before} is not agreed on",
             )
-        # Terms in the agreed sequence never fall, so its last entry tells.
-        if not agreed or agreed[-1].term != term:
+        # Terms in the agreed sequence never fall. (Another may lead by now, who agreed on more.)
+        first_of_term = bisect_left(agreed, term, key=lambda agreed_on: agreed_on.term)
+        if first_of_term == len(agreed) or agreed[first_of_term].term != term:
             violated(
                 "a configuration after a commit of the own term",
                 f"{server.id} appends {entry!r}; agreed on are {len(agreed)} entries, the last "

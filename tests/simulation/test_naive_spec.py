@@ -53,7 +53,8 @@ def test_a_seeded_fault_is_caught_by_the_naive_specification(fault: Fault) -> No
     with fault.seeded():
         for seed in range(fault.first_seed, fault.first_seed + fault.within_seeds):
             violation = run_seed(seed, is_judged=True).violation
-            if violation is not None:
+            # (What a checker of the world saw first says nothing about the naive specification.)
+            if violation is not None and violation.checker.startswith("naive"):
                 caught_by = violation.checker
                 break
 
