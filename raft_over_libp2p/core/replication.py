@@ -197,7 +197,9 @@ def _on_reject(
     if not response.no_retry_backoff:
         # The peer's storage, not its log: the same entries again, later; but twice at one place
         # is what a Go peer says whose log has a hole there (15).
-        if peer.storage_reject == call.prev:
+        if peer.storage_reject == call.prev and snapshot_sending.is_outgrown(
+            server, leadership, response.last_log
+        ):
             peer.storage_reject = None
             snapshot_sending.require_beyond(server, peer, response.last_log)
             return

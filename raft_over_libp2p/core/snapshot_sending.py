@@ -14,7 +14,7 @@ previous entry at a snapshot that lies inside a stale tail of its log. So:
   is nothing that the peer could lose, and perhaps nothing is agreed on without the peer.
 - Refused at the index of a snapshot it acknowledged, or twice for its storage at one place
   (rule 15): the next one covers more than the peer's last entry. No-ops are appended until
-  something beyond that is agreed on.
+  something beyond that is agreed on; a peer that only fails to store is sent entries until then.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from raft_over_libp2p.core.leadership import Leadership
 
 __all__ = [
+    "is_outgrown",
     "leaves_a_quorum",
     "on_snapshot_answer",
     "on_snapshot_failure",
@@ -60,6 +61,17 @@ def require_beyond(server: Server, peer: Progress, index: Index) -> None:
         return
     peer.snapshot_floor = max(peer.snapshot_floor, index)
     peer.await_snapshot()
+
+
+def is_outgrown(server: Server, leadership: Leadership, index: Index) -> bool:
+    """Tell whether more is agreed on than ``index``, a peer's last entry; else see to it that it is.
+
+    Until then nothing but entries can help the peer: it may be the one whose acknowledgement it
+    takes, and what it cannot store may be for want of space, and not for a hole.
+    """
+    if _may_grow(server) and server.log.last_index <= index:
+        _append_no_ops(server, leadership, index)
+    return server.commit_index > index
 
 
 def send_snapshot(server: Server, leadership: Leadership, peer: Progress) -> None:

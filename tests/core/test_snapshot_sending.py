@@ -318,9 +318,24 @@ class TestRule15AStaleTailOverASnapshot:
         solo.respond(again, solo.reject(18, storage=True))
         solo.persist()
         solo.acknowledge_all("c")
+        keep_in_touch(solo, 0.2, "c")
+        solo.respond(solo.appends("b")[-1], solo.reject(18, storage=True))
         assert solo.finish_snapshot().index == 19
         (snapshot,) = sent(solo, "b")
         assert snapshot.request.last_log_index == 19
+
+    def test_a_peer_without_space_whose_entry_it_takes_is_sent_entries_for_ever(self) -> None:
+        """One of two: no newer snapshot can be agreed on without it."""
+        solo = leader("a", "b")
+        solo.persist()
+        solo.acknowledge_all("b")
+        solo.propose(b"x")
+        solo.persist()
+        for _ in range(4):
+            solo.respond(solo.appends("b")[0], solo.reject(15, storage=True))
+            keep_in_touch(solo, 0.2, "b")
+        solo.acknowledge_all("b")
+        assert solo.status.commit_index == 16
 
     def test_one_storage_reject_is_a_passing_trouble(self) -> None:
         solo = leader()
