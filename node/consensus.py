@@ -32,7 +32,7 @@ from raft_over_libp2p.errors import (
     RaftError,
 )
 from raft_over_libp2p.oplog import OpLog
-from raft_over_libp2p.raft import Raft, RaftStatus
+from raft_over_libp2p.raft import Raft, RaftMetrics, RaftStatus
 from raft_over_libp2p.raft.single_error import single_error
 from raft_over_libp2p.storage.data_folder import DataFolder
 from raft_over_libp2p.transport.interface import Transport
@@ -211,6 +211,10 @@ class Consensus:
     def status(self) -> RaftStatus:
         """Return a picture of this peer's Raft and of how it reaches the others."""
         return self._open_oplog().raft.status()
+
+    def metrics(self) -> RaftMetrics:
+        """Return what this peer's Raft has done since it started, counted and timed."""
+        return self._open_oplog().raft.metrics()
 
     @property
     def raft(self) -> Raft[bytes, PinState]:

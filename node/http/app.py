@@ -1,4 +1,4 @@
-"""The HTTP API: IPFS Cluster's paths and JSON for what this peer does, and ``/raft/status``.
+"""The HTTP API: IPFS Cluster's paths and JSON for what this peer does, and ``/raft/...``.
 
 Reads answer from this peer's own state and say in headers how fresh it is; writes go through
 the log. Errors carry Cluster's ``code`` and ``message``, and ``outcome`` (``http.outcomes``).
@@ -25,6 +25,7 @@ from node.config.settings import APIConfig
 from node.http.backend import AgreedPinset, Leadership, PeerDirectory
 from node.http.guard import Guard
 from node.http.membership import membership_routes
+from node.http.metrics import CONTENT_TYPE, metrics_text
 from node.http.outcomes import Refusal, raft_error_response
 from node.http.pin_options import ReplicationFactors, cid_of, pin_of_request, timeout_of
 from node.http.reads import freshness_headers, pinset_to_read
@@ -139,6 +140,7 @@ class _API:
             route("GET", "/peers", self.peers),
             route("GET", "/health", self.health),
             route("GET", "/raft/status", self.status),
+            route("GET", "/raft/metrics", self.metrics),
             route("GET", "/pins", _no_tracker),
             route("GET", "/pins/{cid}", _no_tracker),
             *(Route(path, _not_offered, methods=methods) for path, methods in _UNOFFERED),
@@ -256,6 +258,10 @@ class _API:
             state_error=problem,
         )
         return JSONResponse(body, headers=freshness_headers(self._consensus))
+
+    async def metrics(self, _: Request) -> Response:
+        text = metrics_text(self._consensus.metrics(), self._consensus.status())
+        return Response(text, headers={"content-type": CONTENT_TYPE})
 
 
 _UNOFFERED: Final[list[tuple[str, list[str]]]] = [

@@ -9,7 +9,7 @@ from keys.peer_id import PeerID
 from node.peer_description import PeerDescription
 from pinstate.pin import Pin
 from pinstate.state import PinState
-from raft_over_libp2p.raft import RaftStatus
+from raft_over_libp2p.raft import RaftMetrics, RaftStatus
 
 __all__ = ["AgreedPinset", "Leadership", "PeerDirectory"]
 
@@ -34,6 +34,8 @@ class AgreedPinset(Protocol):
     def peers(self) -> list[PeerID]: ...
 
     def status(self) -> RaftStatus: ...
+
+    def metrics(self) -> RaftMetrics: ...
 
 
 class PeerDirectory(Protocol):

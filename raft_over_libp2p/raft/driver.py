@@ -39,6 +39,7 @@ from raft_over_libp2p.errors import DiskFull, ProposalRefused, StorageError
 from raft_over_libp2p.raft.fsm import FSM
 from raft_over_libp2p.raft.growth import Growth
 from raft_over_libp2p.raft.log_writer import InlineLogWriter, LogThread, LogWriter
+from raft_over_libp2p.raft.metrics import Metrics
 from raft_over_libp2p.raft.observers import Observed, Observer, peer_changes
 from raft_over_libp2p.raft.proposals import Proposals
 from raft_over_libp2p.raft.reads import Reads
@@ -106,6 +107,7 @@ class Driver:
         self.requests = RequestTable()
         """Which request IDs the log holds."""
         self.growth = Growth()
+        self.metrics = Metrics()
         self._committed = Configuration()
         self._fsm = fsm
         self.config = config
@@ -227,7 +229,9 @@ class Driver:
             else:
                 await self._park()
             self._has_work = False
-            self._turn(trio.current_time())
+            begun = trio.current_time()
+            self._turn(begun)
+            self.metrics.turned(begun, trio.current_time())
             self.log_writer.flush()
             if self._storage_error is not None:
                 self._handle_storage_error(self._storage_error)
@@ -281,6 +285,8 @@ class Driver:
         if ready.write is not None:
             size_bytes = sum([len(encode_entry(entry)) for entry in ready.write.append])
             self.requests.follow(ready.write)
+        self.metrics.discharged(ready, size_bytes, trio.current_time())
+        if ready.write is not None:
             self.log_writer.submit(ready.write)
         if ready.send:
             self.transport.send(list(map(self.snapshots.with_size, ready.send)))
@@ -334,7 +340,9 @@ class Driver:
         count = min(len(self._to_apply), limits.MAX_APPLY_BATCH_ENTRIES)
         batch = [self._to_apply.popleft() for _ in range(count)]
         commands = [entry for entry in batch if entry.type is LogType.COMMAND]
+        begun = trio.current_time()
         results = self._fsm.apply(commands) if commands else ()
+        self.metrics.applied(len(commands), batch[-1].index, begun, trio.current_time())
         if commands:
             self.requests.applied(commands, results)
         self.applied_index = batch[-1].index
@@ -342,6 +350,7 @@ class Driver:
         return self.applied_index
 
     def _observe(self, observation: Observation) -> None:
+        self.metrics.observed(observation)
         if isinstance(observation, RoleChanged):
             if self.role is Role.LEADER and observation.role is not Role.LEADER:
                 # What came out as committed is agreed on: a leader that removed itself ends so.
@@ -419,6 +428,7 @@ class Driver:
     def _persisted(self, generation: int, batch: BatchID) -> None:
         if generation == self._generation:
             self._next_disk_probe = math.inf
+            self.metrics.persisted(batch, trio.current_time())
             self.deliver(Persisted(batch))
 
     def _write_failed(self, generation: int, error: StorageError) -> None:
@@ -437,6 +447,7 @@ class Driver:
         now = trio.current_time()
         why = "the disk of this server is full"
         self._storage_error = None
+        self.metrics.write_failed()
         self.proposals.fail_all(why)
         self.reads.fail_all(why)
         self.snapshots.restore.abandon(why)

@@ -11,6 +11,7 @@ from raft_over_libp2p.core.membership import PlacedConfiguration
 from raft_over_libp2p.core.ready import Role
 from raft_over_libp2p.core.status import CoreStatus
 from raft_over_libp2p.errors import NoLeader
+from raft_over_libp2p.raft.metrics import RaftMetrics
 from raft_over_libp2p.raft.peer_status import PeerStatus, peer_statuses
 from raft_over_libp2p.raft.running import Running
 from raft_over_libp2p.raft.stats import stats_of
@@ -112,6 +113,10 @@ class Inspecting(Running):
     def stats(self) -> dict[str, str]:
         """Return hashicorp/raft's ``Stats``: its keys, and its values as text."""
         return stats_of(self._core_status(), fsm_pending=self._driver.fsm_pending)
+
+    def metrics(self) -> RaftMetrics:
+        """Return what this server has done since it started, counted and timed."""
+        return self._driver.metrics.picture()
 
     def _core_status(self) -> CoreStatus:
         return self._driver.core.status(trio.current_time())

@@ -18,11 +18,12 @@ from node.peer_description import PeerDescription
 from pinstate.log_op import LogOp
 from pinstate.pin import Pin
 from pinstate.state import PinState
-from raft_over_libp2p.core.ready import Role
+from raft_over_libp2p.core.ready import Role, RoleChanged
 from raft_over_libp2p.core.status import CoreStatus, PeerProgress, ProgressMode
 from raft_over_libp2p.errors import NotLeader, RaftError
-from raft_over_libp2p.raft import RaftStatus
+from raft_over_libp2p.raft import RaftMetrics, RaftStatus
 from raft_over_libp2p.raft.growth import Growth
+from raft_over_libp2p.raft.metrics import Metrics
 from raft_over_libp2p.raft.peer_status import peer_statuses
 from raft_over_libp2p.transport.interface import Link
 from raft_over_libp2p.types import Configuration, Index, Server, ServerID, Suffrage, Term
@@ -98,6 +99,12 @@ class FakeConsensus:
 
     def peers(self) -> list[PeerID]:
         return sorted(map(PeerID.parse, (A, B, C)))
+
+    def metrics(self) -> RaftMetrics:
+        metrics = Metrics()
+        metrics.turned(1.0, 1.03)
+        metrics.observed(RoleChanged(Role.LEADER, Term(3)))
+        return metrics.picture()
 
     def status(self) -> RaftStatus:
         applied = Index(self.applied)

@@ -1,6 +1,7 @@
 """The API against IPFS Cluster 1.1.6's own answers (rest-examples.json), and its errors."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -318,6 +319,30 @@ async def test_the_status_tells_who_lags_and_why(tmp_path: Path) -> None:
     assert (C, False, 5) == (lagging["id"], lagging["is_connected"], lagging["lag_entries"])
     assert lagging["last_error"] == "connection refused"
     assert (0, 0.0) == (lagging["lag_bytes"], lagging["lag_s"])
+
+
+async def test_metrics_are_text_that_prometheus_reads(tmp_path: Path) -> None:
+    async with api_client(FakeConsensus(), tmp_path) as client:
+        answer = await client.get("/raft/metrics")
+
+    assert "text/plain; version=0.0.4; charset=utf-8" == answer.headers["content-type"]
+    lines = answer.text.splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("# TYPE "))
+    assert ("0", "1", "1") == tuple(
+        values[f'raft_turns_seconds_bucket{{le="{bound}"}}'] for bound in ("0.025", "0.05", "+Inf")
+    )
+    assert ("1", "1", "1", "5") == tuple(
+        values[name]
+        for name in (
+            "raft_turns_seconds_count",
+            "raft_reigns_total",
+            "raft_is_leader",
+            f'raft_peer_lag_entries{{peer="{C}"}}',
+        )
+    )
+    typed = {line.split()[2] for line in lines if line.startswith("# TYPE ")}
+    suffix = re.compile(r"(_bucket|_sum|_count)?({.*})?$")
+    assert typed == {suffix.sub("", name) for name in values}
 
 
 # -- limits and passwords

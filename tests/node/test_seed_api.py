@@ -17,7 +17,14 @@ ROWS = [
     for line in (ROOT / "docs/seed-api.md").read_text().splitlines()
     if line.startswith(("| `", "| observers"))
 ]
-BEYOND_THE_SEED = {"open_on", "status", "raft", "linearizable_state", "transfer_leadership"}
+BEYOND_THE_SEED = {
+    "open_on",
+    "status",
+    "metrics",
+    "raft",
+    "linearizable_state",
+    "transfer_leadership",
+}
 """Of ``Consensus``: what the seed had nothing like."""
 
 
