@@ -353,8 +353,9 @@ class Driver:
         self.metrics.observed(observation)
         if isinstance(observation, RoleChanged):
             if self.role is Role.LEADER and observation.role is not Role.LEADER:
-                # What came out as committed is agreed on: a leader that removed itself ends so.
-                agreed = self._to_apply[-1].index if self._to_apply else self.applied_index
+                # What is committed is agreed on: a leader that removed itself ends so. Its own
+                # disk may be the last to hold it, and only then does it come out to be applied.
+                agreed = self.core.status(trio.current_time()).commit_index
                 self.proposals.fail_in_log(
                     "leadership was lost while it was being agreed on", after=agreed
                 )

@@ -233,6 +233,10 @@ class Proposals:
         start, last = batch[0].index, batch[-1].index
         while self._in_log and self._in_log[0].first <= last:
             proposal = self._in_log[0]
+            if proposal.first + len(proposal.results) < start:
+                why = "a snapshot took its place before its result was known"
+                self._in_log.popleft().waiter.set_error(_unknown(proposal, why))
+                continue
             low = max(proposal.first, start)
             if batch[low - start].term != proposal.term:
                 # Another leader's entry stands there, so this one never can.
@@ -250,8 +254,7 @@ class Proposals:
             if proposal.last <= after:
                 self._in_log.append(proposal)
                 continue
-            message = f"entry {proposal.first} may still be applied: {why}"
-            proposal.waiter.set_error(OutcomeUnknown(message))
+            proposal.waiter.set_error(_unknown(proposal, why))
 
     def fail_all(self, why: str) -> None:
         """Tell everybody; those not handed in were definitely not applied."""
@@ -259,3 +262,7 @@ class Proposals:
         new, self._new = self._new, []
         for proposal in new:
             proposal.waiter.set_error(ProposalRefused(f"nothing was proposed: {why}"))
+
+
+def _unknown(proposal: Proposal, why: str) -> OutcomeUnknown:
+    return OutcomeUnknown(f"entry {proposal.first} may still be applied: {why}")

@@ -484,6 +484,52 @@ async def test_a_removed_leader_steps_down_and_the_others_go_on(autojump_clock) 
         assert not leader.raft.is_leader
 
 
+async def test_a_leader_whose_own_disk_holds_its_removal_last_is_told_that_it_is_done(
+    autojump_clock, monkeypatch
+) -> None:
+    """The other voters agree on it; what a server does not hold durably it does not apply."""
+    async with running() as cluster, trio.open_nursery() as nursery:
+        leader = await cluster.leader()
+        driver = leader.raft._driver
+        removed_at = []
+
+        async def remove() -> None:
+            removed_at.append(await leader.raft.remove_server(leader.server_id, timeout_s=5))
+
+        with monkeypatch.context() as disk:
+            disk.setattr(driver.log_writer, "flush", lambda: None)
+            nursery.start_soon(remove)
+            while leader.raft.is_leader:
+                await leader.raft.changed()
+        assert removed_at == []
+        driver.wake()  # its disk goes on
+
+    assert [leader.raft.status().core.configuration_index] == removed_at
+
+
+async def test_a_write_that_a_majority_holds_is_done_though_its_leader_was_overtaken(
+    autojump_clock, monkeypatch
+) -> None:
+    async with running() as cluster, trio.open_nursery() as nursery:
+        leader = await cluster.leader()
+        driver = leader.raft._driver
+        results = []
+
+        async def apply() -> None:
+            results.append(await leader.raft.apply(b"a", timeout_s=5))
+
+        with monkeypatch.context() as disk:
+            disk.setattr(driver.log_writer, "flush", lambda: None)
+            nursery.start_soon(apply)
+            for follower in cluster.followers(leader):
+                await follower.raft.wait_applied(Index(3), timeout_s=5)
+            await leader.raft.leadership_transfer(timeout_s=5)
+        assert results == []
+        driver.wake()
+
+    assert [0] == results
+
+
 async def test_a_change_on_a_follower_is_refused(autojump_clock) -> None:
     async with running() as cluster:
         leader = await cluster.leader()
