@@ -401,6 +401,10 @@ class Driver:
 
     def _wants_snapshot(self, request: InstallSnapshotRequest) -> bool:
         """Tell whether the bytes of ``request`` are worth the disk: the core decides again."""
+        trusted = self.config.trusted_peers
+        members = {*self.latest.ids, *self._committed.ids}
+        if trusted is not None and request.leader not in trusted | members:
+            return False
         core = self.core.status(trio.current_time())
         return request.term >= core.term and request.last_log_index > core.commit_index
 
