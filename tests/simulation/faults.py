@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """``where`` is ``module:function`` or ``module:Class.method`` of ``raft_over_libp2p.core``."""
+    """``where`` is ``module:function`` or ``module:Class.method`` of ``package``."""
 
     name: str
     where: str
@@ -41,6 +41,7 @@ class Fault:
     """Where to begin: dice that found the fault when it was written."""
     with_: tuple[Fault, ...] = field(default=(), kw_only=True)
     """Seeded with it: what would stop the fault before any harm, such as an assertion."""
+    package: str = "raft_over_libp2p.core"
 
     def __str__(self) -> str:
         return self.name.replace(" ", "-")
@@ -54,7 +55,7 @@ class Fault:
 
         """
         module_name, _, path = self.where.partition(":")
-        module = importlib.import_module(f"raft_over_libp2p.core.{module_name}")
+        module = importlib.import_module(f"{self.package}.{module_name}")
         original: Any = module
         for name in path.split("."):
             original = getattr(original, name, None)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from raft_over_libp2p.core.events import Persisted
 from raft_over_libp2p.core.ready import Write
+from raft_over_libp2p.errors import DurabilityLost
 from tests.simulation.violation import violated
 
 if TYPE_CHECKING:
@@ -115,7 +116,11 @@ class LogWriting:
             else:
                 server.run_out_of_space()
             return
-        batch = disk.complete()
+        try:
+            batch = disk.complete()
+        except DurabilityLost:
+            world.crash(server)
+            return
         if world.story is not None:
             world.tell(f"{server.id} synced up to batch {batch}")
         if self._dies_after_sync and world.has_faults:

@@ -165,7 +165,14 @@ class Network:
         """Send ``request`` in the name of ``source``, whose machine knows nothing of it."""
         flight = Flight(source, target, CallID(0), request, self.world.now)
         flight.is_duplicate = True
-        self.world.push(self.world.now + self.world.profile.latency_s[1], self._arrive, flight)
+        at = self.world.now + self.world.profile.latency_s[1]
+        self.world.push(at, self._arrive_unasked, flight)
+
+    def _arrive_unasked(self, flight: Flight) -> None:
+        is_blank = flight.target.is_go and not flight.target.log.latest.index
+        if is_blank and flight.source is self.world.stranger:
+            return  # it was emptied meanwhile, and a blank Go peer goes to anybody's term
+        self._arrive(flight)
 
     def _carry(self, flight: Flight) -> None:
         world, profile, dice = self.world, self.world.profile, self.world.dice

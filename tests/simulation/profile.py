@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, field, replace
 
 from raft_over_libp2p.config import RaftConfig
+from tests.simulation.real_disk_profile import RealDiskProfile
 
 __all__ = ["FAULT_KINDS", "Profile"]
 
@@ -66,6 +67,8 @@ class Profile:
     """Their heartbeats change term and role beside the main loop (hashicorp/raft #695)."""
     uses_wire: bool = False
     """Every message is encoded and decoded as on a real stream."""
+    real_disk: RealDiskProfile | None = None
+    """The servers that are not Go peers run on the project's own storage code."""
 
     drop: float = 0.0
     duplicate: float = 0.0

@@ -42,6 +42,7 @@ from tests.simulation.disk import Disk
 from tests.simulation.entry_log import EntryLog
 from tests.simulation.log_writing import LogWriting
 from tests.simulation.network import Flight
+from tests.simulation.real_disk import RealDisk
 from tests.simulation.snapshot_keeping import SnapshotKeeping
 from tests.simulation.snapshot_store import Snapshot, digest_after
 from tests.simulation.violation import violated
@@ -112,6 +113,9 @@ class Server:
 
     def _new_disk(self, hard_state: HardState, entries: list[LogEntry]) -> Disk:
         agreed, retain = self.world.commitment.entries, self.world.profile.retain
+        if (real := self.world.profile.real_disk) is not None:
+            record = self._record_hard_state
+            return RealDisk(self.world, real, self.id, hard_state, entries, record)
         return Disk(hard_state, entries, self._record_hard_state, agreed=agreed, retain=retain)
 
     def wipe(self) -> None:

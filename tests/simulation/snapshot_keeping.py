@@ -13,6 +13,7 @@ from raft_over_libp2p.core.events import (
     SnapshotTaken,
 )
 from raft_over_libp2p.core.ready import SnapshotMeta, StoreSnapshot
+from raft_over_libp2p.errors import DurabilityLost
 from raft_over_libp2p.limits import MAX_SNAPSHOTS_SPOOLED
 from raft_over_libp2p.types import CallID, Term
 from tests.simulation.snapshot_store import Snapshot
@@ -45,6 +46,7 @@ class SnapshotKeeping:
                 self._server.disk.snapshots.add(snapshot)
             else:
                 world.marks["snapshot lost in a crash"] += 1
+                self._server.disk.snapshots.lose(snapshot)
 
     # -- our own
 
@@ -148,7 +150,12 @@ class SnapshotKeeping:
         if snapshot.is_damaged:
             failed("its checksum is wrong")
         elif server.id in world.full_disks or world.dice.random() < world.profile.snapshot_fails:
+            server.disk.snapshots.fail_full(snapshot)
             failed("the disk is full")
         else:
-            server.disk.snapshots.add(snapshot)
+            try:
+                server.disk.snapshots.add(snapshot)
+            except DurabilityLost:
+                world.crash(server)
+                return
             done()

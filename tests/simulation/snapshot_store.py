@@ -40,6 +40,12 @@ class SnapshotStore:
         self._kept.sort(key=lambda kept: (kept.meta.term, kept.meta.index))
         del self._kept[: -self.retain]
 
+    def lose(self, snapshot: Snapshot) -> None:
+        """The process dies while it writes ``snapshot``; nothing is left of it here."""
+
+    def fail_full(self, snapshot: Snapshot) -> None:
+        """There is no space for ``snapshot``; nothing is left of it here."""
+
     @property
     def newest(self) -> Snapshot | None:
         return self._kept[-1] if self._kept else None

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +42,7 @@ from tests.simulation.go_server import GoServer
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.network import Network
 from tests.simulation.profile import Profile
+from tests.simulation.real_disk_profile import RealDiskProfile
 from tests.simulation.recovery import Recovery
 from tests.simulation.server import Server
 from tests.simulation.small_limits import small_limits
@@ -66,6 +68,9 @@ class World:
         self.dice = random.Random(seed)
         if profile is None:
             profile = Profile.draw_mixed(self.dice, random.Random(f"go {seed}"))
+            profile = replace(profile, real_disk=RealDiskProfile.draw(seed))
+        self.disk_dice = random.Random(f"disk {seed}")
+        """What is drawn for real storage code, so that other seeds are what they were."""
         self.profile = profile
         # (The naive specification knows nothing of the no-ops that outgrow a Go peer's stale tail.)
         is_traced = tracer is not None and not profile.go_peers
