@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -14,7 +13,7 @@ import trio
 
 from tests.chaos.network import Network
 from tests.chaos.partitions import SHAPES, between
-from tests.chaos.peers import GoPeer, Peer, PythonPeer, Standing
+from tests.chaos.peers import GoPeer, Member, Peer, PythonPeer, Standing
 from tests.chaos.router import Condition
 from tests.chaos.schedule import LEADER, Fault, Schedule
 
@@ -70,9 +69,7 @@ class Nemesis:
                     end = f"{peer.member.name} ended by itself with exit code {peer.exit_code}"
                     is_excused = peer.had_full_disk and not peer.has_answered
                     (self.not_started if is_excused else self.ended).append(end)
-                    async with peer.process_lock:
-                        if not peer.is_up:
-                            await peer.start()
+                    await _start_if_down(peer)
 
     async def heal(self) -> None:
         """End what is left of any fault, and have every process run and be a member."""
@@ -85,8 +82,7 @@ class Nemesis:
                 peer.shift_clock(0.0)
         async with trio.open_nursery() as nursery:
             for peer in self._peers.values():
-                if not peer.is_up:
-                    nursery.start_soon(peer.start)
+                nursery.start_soon(_start_if_down, peer)
 
     async def leader(self) -> tuple[Peer, Standing] | None:
         """Return who says that it leads the latest term, of those that answer at once."""
@@ -228,16 +224,16 @@ class Nemesis:
             return False
         leader = found[0]
         if isinstance(leader, GoPeer):
-            return await leader.ask("transfer", peer=target.peer_id) is not None
+            return await leader.change("transfer", target.member) is None
         if isinstance(leader, PythonPeer):
-            return await leader.change("POST", f"/raft/leader/transfer?to={target.peer_id}")
+            return await leader.change("POST", f"/raft/leader/transfer?to={target.peer_id}") is None
         return False
 
     async def _remove(self, fault: Fault, victims: Sequence[Peer]) -> None:
-        peer, *others = [p for p in victims if isinstance(p, PythonPeer)]
+        peer, *others = victims
         for attempt in range(_REMOVAL_ATTEMPTS):
             asked = others[attempt % len(others)]
-            if await asked.change("DELETE", f"/peers/{peer.peer_id}"):
+            if await self._is_done("remove", peer, asked, asked.remove):
                 self._note(fault, [peer])
                 await trio.sleep(fault.lasts_s / 2)
                 break
@@ -245,17 +241,37 @@ class Nemesis:
         with trio.move_on_after(fault.lasts_s):
             await self.add(peer)
 
-    async def add(self, peer: PythonPeer) -> None:
-        """Have ``peer`` added to the cluster, by whoever can, until it is a voter."""
-        body = json.dumps({"peer_multiaddress": peer.member.multiaddr}).encode()
+    async def add(self, peer: Peer) -> None:
+        """Have ``peer`` added to the cluster, by whoever can, until it is a voter.
+
+        It may be removed again at any time after: by a call that was given up on.
+        """
         for attempt in range(_CHANGE_ATTEMPTS):
             found = await self.leader()
             if found is not None and peer.peer_id in found[1].voters:
                 return
-            others = [other for other in self._python if other is not peer and other.is_up]
+            others = [other for other in self._peers.values() if other is not peer and other.is_up]
             if others:
-                await others[attempt % len(others)].change("POST", "/peers", body)
+                asked = others[attempt % len(others)]
+                await self._is_done("add", peer, asked, asked.add)
             await trio.sleep(_CHANGE_PAUSE_S)
+
+    async def _is_done(
+        self, verb: str, peer: Peer, asked: Peer, ask: Callable[[Member], Awaitable[str | None]]
+    ) -> bool:
+        """Ask for a change of members, and write down what was answered."""
+        event: dict[str, object] = {"at_ns": time.monotonic_ns(), "asked": asked.member.name}
+        event |= {verb: peer.member.name, "answer": "given up on"}
+        self.events.append(event)
+        said = await ask(peer.member)
+        event["answer"] = "done" if said is None else said
+        return said is None
+
+
+async def _start_if_down(peer: Peer) -> None:
+    async with peer.process_lock:
+        if not peer.is_up:
+            await peer.start()
 
 
 _STRIKES: Final = {

@@ -27,7 +27,7 @@ from keys.identity import Identity
 from node.config import Folder
 from node.config.service_json import ServiceJSON
 from node.folder_setup import NewPeer, create_folder
-from tests.chaos.api_client import AnswerLost, Connection, NotSent
+from tests.chaos.api_client import Answer, AnswerLost, Connection, NotSent
 from tests.chaos.namespaces import Namespace
 from tests.interop.peer_process import PeerError, PeerOptions, PeerProcess, id_of, seed_of
 
@@ -130,6 +130,14 @@ class Peer(ABC):
     async def pins(self) -> dict[str, str] | None:
         """Return the name of each pin in its own copy, by CID; None when it does not answer."""
 
+    @abstractmethod
+    async def add(self, member: Member) -> str | None:
+        """Ask it to have ``member`` added; return None when that was done, else what it said."""
+
+    @abstractmethod
+    async def remove(self, member: Member) -> str | None:
+        """Ask it to have ``member`` removed; return None when that was done, else what it said."""
+
 
 class PythonPeer(Peer):
     """A ``raft-node`` daemon."""
@@ -213,16 +221,24 @@ class PythonPeer(Peer):
         self, method: str, target: str, body: bytes = b"", within_s: float = _ASK_S
     ) -> Any:
         """Return the JSON answered, a list of objects for NDJSON; None for anything but success."""
-        with contextlib.closing(self.connection()) as connection:
-            try:
-                answer = await connection.request(method, target, within_s=within_s, body=body)
-            except (NotSent, AnswerLost):
-                return None
-        if answer.status >= 300:
+        answer = await self._answer(method, target, body, within_s)
+        if isinstance(answer, str) or answer.status >= 300:
             return None
         if answer.headers.get("content-type") == "application/json" and target.startswith("/allo"):
             return [json.loads(line) for line in answer.body.splitlines()]
         return answer.json() if answer.body else {}
+
+    async def _answer(
+        self, method: str, target: str, body: bytes = b"", within_s: float = _ASK_S
+    ) -> Answer | str:
+        """Return the answer, or why there is none."""
+        with contextlib.closing(self.connection()) as connection:
+            try:
+                return await connection.request(method, target, within_s=within_s, body=body)
+            except NotSent as error:
+                return f"not sent: {error}"
+            except AnswerLost as error:
+                return f"no answer: {error}"
 
     def connection(self) -> Connection:
         """Return a new connection to its API."""
@@ -242,11 +258,20 @@ class PythonPeer(Peer):
         listed = await self.ask("GET", f"/allocations{query}")
         return None if listed is None else {pin["cid"]: pin["name"] for pin in listed or ()}
 
-    async def change(self, method: str, target: str, body: bytes = b"") -> bool:
-        """Ask for a change of the cluster; return whether it was done."""
+    async def change(self, method: str, target: str, body: bytes = b"") -> str | None:
+        """Ask for a change of the cluster; return None when it was done, else what was said."""
         separator = "&" if "?" in target else "?"
-        said = await self.ask(method, f"{target}{separator}timeout=4s", body)
-        return said is not None
+        answer = await self._answer(method, f"{target}{separator}timeout=4s", body)
+        if isinstance(answer, str):
+            return answer
+        return None if answer.status < 300 else f"{answer.status} {answer.body.decode()}"
+
+    async def add(self, member: Member) -> str | None:
+        body = json.dumps({"peer_multiaddress": member.multiaddr}).encode()
+        return await self.change("POST", "/peers", body)
+
+    async def remove(self, member: Member) -> str | None:
+        return await self.change("DELETE", f"/peers/{member.peer_id}")
 
     def shift_clock(self, seconds: float) -> None:
         """Set its wall clock off by ``seconds``, whether it runs or not."""
@@ -348,6 +373,22 @@ class GoPeer(Peer):
             return await self._process.ask(command, timeout_s, **arguments)
         except PeerError:
             return None
+
+    async def change(self, command: str, member: Member) -> str | None:
+        """Ask its component for a change of the cluster; return None when done, else what it said."""
+        if not self.is_up:
+            return "it does not run"
+        try:
+            await self._process.ask(command, _ASK_S, peer=member.peer_id)
+        except PeerError as error:
+            return str(error).partition("\n")[0]
+        return None
+
+    async def add(self, member: Member) -> str | None:
+        return await self.change("add_peer", member)
+
+    async def remove(self, member: Member) -> str | None:
+        return await self.change("rm_peer", member)
 
     async def standing(self) -> Standing | None:
         said = await self.ask("status")

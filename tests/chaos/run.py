@@ -23,6 +23,7 @@ from tests.chaos.network import Network, open_network
 from tests.chaos.peers import GoPeer, Peer, PythonPeer, members_of
 from tests.chaos.router import Counts
 from tests.chaos.schedule import Schedule
+from tests.chaos.settling import HEAL_S, settle
 from tests.chaos.workload import Workload
 
 __all__ = ["Plan", "Result", "build_clock", "run_cluster"]
@@ -31,8 +32,6 @@ _CLIENTS: Final = 16
 _DISK_MEBIBYTES: Final = 80
 """The log's two segments of 16 MiB, a third while one is let go, and snapshots of some KiB."""
 _LEADER_S: Final = 120.0
-_HEAL_S: Final = 180.0
-"""Peers answer within seconds; a loaded machine starts five of them in some tens."""
 _POLL_S: Final = 0.25
 _FINAL_CLIENT: Final = -1
 """In the history: the reads after everything healed."""
@@ -151,13 +150,14 @@ async def _play(
             workload.end()
         healing_from = trio.current_time()
         await nemesis.heal()
-        final = await _settle(peers, nemesis)
+        final = await settle(peers, nemesis)
         result.notes.append(f"healed in {trio.current_time() - healing_from:.1f} s")
+        if final is None:
+            result.violations.append(f"no common state {HEAL_S:g} s after the last fault")
+            result.notes += [f"{p.member.name}: {await p.standing()}" for p in peers]
         nursery.cancel_scope.cancel()
     history = workload.history
-    if final is None:
-        result.violations.append(f"no common state {_HEAL_S:g} s after the last fault")
-    else:
+    if final is not None:
         history += await _final_reads(peers, workload.cids)
     judgement = judge(plan.checker, history, final, plan.folder)
     result.violations += judgement.violations + nemesis.ended
@@ -179,33 +179,6 @@ async def _until(within_s: float, holds: Callable[[], object]) -> bool:
                 return True
             await trio.sleep(_POLL_S)
     return False
-
-
-async def _settle(peers: Sequence[Peer], nemesis: Nemesis) -> dict[str, str] | None:
-    """Wait until all are members and hold one state, under a Python leader; return the state."""
-    with trio.move_on_after(_HEAL_S):
-        for peer in peers:
-            if isinstance(peer, PythonPeer):
-                await nemesis.add(peer)
-        while True:
-            found = await nemesis.leader()
-            if found is not None and isinstance(found[0], GoPeer):
-                await nemesis.transfer_to(next(p for p in peers if isinstance(p, PythonPeer)))
-            elif found is not None and len(found[1].voters) == len(peers):
-                state = await _common_state(peers)
-                if state is not None:
-                    return state
-            await trio.sleep(_POLL_S)
-    return None
-
-
-async def _common_state(peers: Sequence[Peer]) -> dict[str, str] | None:
-    states = [await peer.pins() for peer in peers]
-    standings = [await peer.standing() for peer in peers]
-    applied = {None if standing is None else standing.applied_index for standing in standings}
-    if None in states or len(applied) != 1 or any(state != states[0] for state in states):
-        return None
-    return states[0]
 
 
 async def _final_reads(peers: Sequence[Peer], cids: Sequence[str]) -> list[Operation]:
