@@ -52,6 +52,7 @@ from pinstate.state import PinState
 from raft_over_libp2p.errors import (
     CorruptLog,
     CorruptSnapshot,
+    DiskFull,
     DurabilityLost,
     StorageError,
 )
@@ -98,7 +99,8 @@ def run_daemon(
     ends the process at once.
 
     Raises:
-        NodeError: it cannot start, or the disk failed (exit code 74).
+        NodeError: it cannot start (exit code 1 when the disk is full, which a daemon that runs
+            waits out), or the disk failed (74).
 
     """
     peer = _read_folder(
@@ -118,6 +120,9 @@ def run_daemon(
         ) from error
     except DurabilityLost as error:
         raise DaemonFailed(f"the disk failed: {error}", ExitCode.DURABILITY_LOST) from error
+    except DiskFull as error:
+        # Unlike a failed write it heals by itself: whoever supervises may start it again.
+        raise DaemonFailed(str(error), ExitCode.NOT_DONE) from error
     except (CorruptLog, CorruptSnapshot) as error:
         raise DaemonFailed(str(error), ExitCode.NOT_DONE) from error
     except StorageError as error:

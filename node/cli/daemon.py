@@ -32,8 +32,8 @@ def daemon_command(
 ) -> None:
     """Run this folder's peer until SIGTERM or Ctrl-C.
 
-    What it does is told on standard error. Exit code 2 when the folder cannot be used as it
-    is, 74 when the disk failed.
+    What it does is told on standard error. Exit code 1 when it cannot start on a full disk, or
+    data is damaged, 2 when the folder cannot be used as it is, 74 when the disk failed.
     """
     import logging
 

@@ -30,6 +30,7 @@ pytestmark = [
 ]
 
 _SEGMENT = "raft/log/0000000000000001.segment"
+_NOT_DONE = 1
 _DISK_FAILED = 74
 _PINS = 6
 
@@ -168,6 +169,17 @@ def test_a_full_disk_refuses_what_it_cannot_write_and_goes_on_when_there_is_spac
         assert told.done, daemon.said()
         assert set(range(_PINS, 2 * _PINS)) <= told.done
         assert told.done == _pins_after_a_restart(daemon)
+
+
+def test_on_a_full_disk_a_peer_does_not_start_and_may_be_started_again(tmp_path: Path) -> None:
+    with made_peers(tmp_path) as [daemon]:
+        _run_into(daemon, "error=ENOSPC:when=1", call="pwrite64", path=_SEGMENT)
+
+        assert _NOT_DONE == daemon.wait(), daemon.said()
+        last = daemon.said().splitlines()[-1]
+        assert last.startswith("error: no space to write"), last
+        assert last.endswith("Free some and try again."), last
+        assert set() == _pins_after_a_restart(daemon)
 
 
 def test_a_snapshot_that_cannot_be_synced_costs_nothing_that_was_acknowledged(
