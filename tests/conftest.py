@@ -7,6 +7,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.model.tlc import is_java_here
+
 # Examples are the same on every run: a failure is a bug with its example, never a flake.
 settings.register_profile(
     "project",
@@ -16,6 +18,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("project")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs TLC where it cannot be run."""
+    judged = [item for item in items if item.get_closest_marker("tlc") is not None]
+    if judged and not is_java_here():
+        for item in judged:
+            item.add_marker(pytest.mark.skip(reason="TLC needs java and mvn"))
 
 
 @pytest.hookimpl(trylast=True)

@@ -15,11 +15,15 @@ from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.events import (
     Applied,
     CallFailed,
+    ClockStoodStill,
     Event,
     PeerConnected,
     Persisted,
     RequestReceived,
     ResponseReceived,
+    RestoreFailed,
+    RestoreKept,
+    RestoreWritten,
     SnapshotNotStored,
     SnapshotNotTaken,
     SnapshotStored,
@@ -124,6 +128,10 @@ _INPUT_NAMES: Final[dict[type, str]] = {
     SnapshotNotTaken: "SnapshotNotTaken",
     SnapshotStored: "SnapshotStored",
     SnapshotNotStored: "SnapshotNotStored",
+    ClockStoodStill: "ClockStoodStill",
+    RestoreWritten: "RestoreWritten",
+    RestoreKept: "RestoreKept",
+    RestoreFailed: "RestoreFailed",
 }
 
 

@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -35,6 +36,7 @@ from raft_over_libp2p.core.ready import (
     StoreSnapshot,
     TransferEnded,
 )
+from raft_over_libp2p.core.trace import TracedMachine, Tracer
 from raft_over_libp2p.errors import DiskFull, ProposalRefused, StorageError
 from raft_over_libp2p.raft.fsm import FSM
 from raft_over_libp2p.raft.growth import Growth
@@ -86,6 +88,7 @@ class Driver:
         rng: Random,
         *,
         sync_inline: bool,
+        tracer: Tracer | None = None,
     ) -> None:
         self.folder = folder
         self.transport = transport
@@ -112,6 +115,7 @@ class Driver:
         self._fsm = fsm
         self.config = config
         self._rng = rng
+        self._machine_type = Machine if tracer is None else partial(TracedMachine, tracer=tracer)
         self._token = trio.lowlevel.current_trio_token()
         self._is_inline = sync_inline
         writer = InlineLogWriter if sync_inline else LogThread
@@ -147,7 +151,7 @@ class Driver:
         self.core = self._new_core(initial, trio.current_time())
 
     def _new_core(self, initial: InitialState, now: float) -> Machine:
-        core = Machine(
+        core = self._machine_type(
             server_id=self.folder.server_id,
             config=self.config,
             log=self.folder.log,

@@ -11,6 +11,7 @@ import trio
 
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.interfaces import Random
+from raft_over_libp2p.core.trace import Tracer
 from raft_over_libp2p.errors import ProposalRefused
 from raft_over_libp2p.raft.driver import Driver
 from raft_over_libp2p.raft.fsm import FSM
@@ -32,6 +33,7 @@ async def running(
     config: RaftConfig | None,
     rng: Random | None,
     sync_inline: bool,
+    tracer: Tracer | None,
 ) -> AsyncIterator[Driver]:
     """Run a driver, its transport and its log's thread until the block ends; see ``Raft.open``."""
     driver = Driver(
@@ -41,6 +43,7 @@ async def running(
         config or RaftConfig(),
         rng or random.SystemRandom(),
         sync_inline=sync_inline,
+        tracer=tracer,
     )
     with single_error():
         async with trio.open_nursery() as nursery:

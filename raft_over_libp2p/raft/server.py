@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.interfaces import Random
+from raft_over_libp2p.core.trace import Tracer
 from raft_over_libp2p.raft.changing_members import ChangingMembers
 from raft_over_libp2p.raft.driver import Driver
 from raft_over_libp2p.raft.fsm import FSM
@@ -51,6 +52,7 @@ class Raft(ChangingMembers, Observing, Operating, Requesting, Generic[Op, Result
         config: RaftConfig | None = None,
         rng: Random | None = None,
         sync_inline: bool = False,
+        tracer: Tracer | None = None,
     ) -> AsyncIterator[Raft[Op, Result]]:
         """Run a server on ``folder`` and ``transport`` until the block ends.
 
@@ -61,7 +63,8 @@ class Raft(ChangingMembers, Observing, Operating, Requesting, Generic[Op, Result
         Leaving the block fails what is still waiting, stops the transport, finishes the
         writes under way and returns when nothing runs any more. ``folder`` stays open: it is
         its opener's. ``sync_inline`` writes in this thread instead of one of its own: for
-        disks whose fsync is faster than a hand-off between threads.
+        disks whose fsync is faster than a hand-off between threads. ``tracer`` is told each
+        transition of the core at once (``core.trace``); for tests that hold them against a model.
 
         Raises:
             CorruptLog: the folder cannot be trusted.
@@ -78,6 +81,7 @@ class Raft(ChangingMembers, Observing, Operating, Requesting, Generic[Op, Result
             config=config,
             rng=rng,
             sync_inline=sync_inline,
+            tracer=tracer,
         ) as driver:
             yield cls(driver, codec)
 
@@ -91,6 +95,7 @@ class Raft(ChangingMembers, Observing, Operating, Requesting, Generic[Op, Result
         config: RaftConfig | None = None,
         rng: Random | None = None,
         sync_inline: bool = False,
+        tracer: Tracer | None = None,
     ) -> AsyncIterator[Raft[bytes, Result]]:
         """Run a server whose operations are bytes, and whose ``fsm`` sees whole entries.
 
@@ -103,6 +108,7 @@ class Raft(ChangingMembers, Observing, Operating, Requesting, Generic[Op, Result
             config=config,
             rng=rng,
             sync_inline=sync_inline,
+            tracer=tracer,
         ) as driver:
             yield Raft(driver, BytesCodec())
 

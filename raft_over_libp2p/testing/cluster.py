@@ -28,6 +28,7 @@ import trio
 
 from raft_over_libp2p import limits
 from raft_over_libp2p.config import RaftConfig
+from raft_over_libp2p.core.trace import Tracer
 from raft_over_libp2p.errors import LocalProtocolError
 from raft_over_libp2p.raft import OpCodec, Raft, StateMachine
 from raft_over_libp2p.raft.single_error import single_error
@@ -117,6 +118,7 @@ class MemoryCluster(Generic[Op, Machine]):
         config: RaftConfig,
         seed: int,
         failures: list[Exception],
+        tracer: Tracer | None,
     ) -> None:
         self.network = network
         """Cut, slow and heal single paths here."""
@@ -127,6 +129,7 @@ class MemoryCluster(Generic[Op, Machine]):
         self._codec = codec
         self._config = config
         self._seed = seed
+        self._tracer = tracer
         self._dice = random.Random(f"{seed} crashes")  # noqa: S311 - seeded dice are the point
 
     # -- who there is
@@ -289,6 +292,7 @@ class MemoryCluster(Generic[Op, Machine]):
                     config=self._config,
                     rng=dice,
                     sync_inline=True,
+                    tracer=self._tracer,
                 ) as raft:
                     server._run = _Run(raft, machine, scope, is_over)  # noqa: SLF001
                     task_status.started()
@@ -310,10 +314,12 @@ async def memory_cluster(
     config: RaftConfig | None = None,
     seed: int = 0,
     delay_s: float = 0.001,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[MemoryCluster[Op, Machine]]:
     """Run a cluster of ``size`` voters, ``n1`` and so on, until the block ends.
 
     ``state_machine`` makes a new one for each start of a server. Messages take ``delay_s``.
+    ``tracer`` is told each transition of every server (``core.trace``).
     What ends a server, such as a state machine that raises, ends the block and comes out of it.
     """
     network = MemoryNetwork(delay_s=delay_s)
@@ -323,7 +329,14 @@ async def memory_cluster(
         with single_error():
             async with trio.open_nursery() as nursery:
                 cluster: MemoryCluster[Op, Machine] = MemoryCluster(
-                    nursery, network, state_machine, codec, config or RaftConfig(), seed, failures
+                    nursery,
+                    network,
+                    state_machine,
+                    codec,
+                    config or RaftConfig(),
+                    seed,
+                    failures,
+                    tracer,
                 )
                 for server_id in founders.ids:
                     await cluster._add(server_id, founders)  # noqa: SLF001 - as above

@@ -70,6 +70,8 @@ class PeerOptions:
     commit_retry_delay: str | None = None
     lose_snapshot_answers: bool | None = None
     """Lose its answers to InstallSnapshot until the command ``lose_no_more`` (mode ``raft``)."""
+    trace: str | None = None
+    """The file a Python peer writes its trace to (mode ``raft``)."""
     log: str = "warn"
 
     def flags(self) -> list[str]:

@@ -19,9 +19,10 @@ CONSTANTS
 VARIABLES
     line,           \* the next line
     queue,          \* of each server: batches on their way to its disk
-    given           \* votes given in memory; each may be said when it is durable
+    given,          \* votes given in memory; each may be said when it is durable
+    ears            \* of each server: votes that came, and of each other how far it acknowledged
 
-traceVars == <<line, queue, given>>
+traceVars == <<line, queue, given, ears>>
 
 AgreedLog == [n \in 1..Len(agreed) |-> agreed[n].entry]
 
@@ -32,8 +33,18 @@ Fits(new, at) ==
     /\ (new.role = "Leader") = at.leads
 
 Rest == UNCHANGED <<orders, agreed, uncovered>>
-NoMore == UNCHANGED <<queue, given>>
+NoMore == UNCHANGED <<queue, given, ears>>
 Same == UNCHANGED vars
+
+HeardNothing == [votes |-> {}, acks |-> [i \in Server |-> [term |-> 0, upto |-> 0]]]
+HearVote(l) ==
+    ears' = [ears EXCEPT ![l.i].votes =
+                {v \in @ : v.term >= l.term} \cup {[term |-> l.term, from |-> l.from]}]
+HearAck(l) ==
+    LET ack == ears[l.i].acks[l.from]
+        upto == IF ack.term = l.term THEN Max(ack.upto, l.upto) ELSE l.upto
+    IN  ears' = IF l.term < ack.term THEN ears
+                 ELSE [ears EXCEPT ![l.i].acks[l.from] = [term |-> l.term, upto |-> upto]]
 
 (* What is on a disk with a snapshot is found there, whatever became of the log behind it. *)
 WithSnapshot(d, n) ==
@@ -60,12 +71,13 @@ Start(l) ==
         /\ Fits(new, l.at)
         /\ Becomes(i, new, d)
         /\ queue' = [queue EXCEPT ![i] = <<>>]
+        /\ ears' = [ears EXCEPT ![i] = HeardNothing]
         /\ Rest /\ UNCHANGED given
 
 (* A batch leaves for the disk; when it is durable, all before it is. *)
 Write(l) ==
     /\ queue' = [queue EXCEPT ![l.i] = Append(@, [batch |-> l.batch, d |-> OnDisk(l.i)])]
-    /\ Same /\ UNCHANGED given
+    /\ Same /\ UNCHANGED <<given, ears>>
 
 Persisted(l) ==
     LET done == {k \in 1..Len(queue[l.i]) : queue[l.i][k].batch <= l.batch}
@@ -74,7 +86,7 @@ Persisted(l) ==
     IN  /\ Becomes(l.i, s[l.i],
                    IF last = 0 THEN disk[l.i] ELSE WithSnapshot(queue[l.i][last].d, snap))
         /\ queue' = [queue EXCEPT ![l.i] = SubSeq(@, last + 1, Len(@))]
-        /\ Rest /\ UNCHANGED given
+        /\ Rest /\ UNCHANGED <<given, ears>>
 
 (* AppendEntries of a leader: of its log, and taken as Raft says, or refused. *)
 Append_(l) ==
@@ -119,7 +131,21 @@ VoteRequest(l) ==
         /\ Becomes(i, new, disk[i])
         /\ given' = IF new.vote = l.from /\ new.term = l.term
                     THEN given \cup {[term |-> l.term, from |-> i, to |-> l.from]} ELSE given
-        /\ Rest /\ UNCHANGED queue
+        /\ Rest /\ UNCHANGED <<queue, ears>>
+
+(* The model counts what was said; a real server counts what came to it. *)
+Led(l) ==
+    LET came == {v.from : v \in {w \in ears[l.i].votes : w.term = s[l.i].term}}
+    IN  /\ Quorum(came \cup {l.i}, Latest(l.i).voters)
+        /\ BecomeLeader(l.i)
+        /\ NoMore
+
+Committed_(l) ==
+    LET came == {v \in Server : /\ ears[l.i].acks[v].term = s[l.i].term
+                                /\ ears[l.i].acks[v].upto >= l.n}
+    IN  /\ Quorum(came \cup (IF Durable(l.i) >= l.n THEN {l.i} ELSE {}), Latest(l.i).voters)
+        /\ AdvanceCommit(l.i, l.n)
+        /\ NoMore
 
 Campaigned(l) == Campaign(l.i, l.transfer) /\ Fits(s'[l.i], l.at) /\ NoMore
 
@@ -188,34 +214,41 @@ Says(l) ==
 
 (* What is heard of a server that is traced was said. *)
 Hears(l) ==
-    /\ NoMore
-    /\ CASE l.what = "vote" -> [term |-> l.term, from |-> l.from, to |-> l.i] \in votes /\ Same
-         [] l.what = "ack" -> acked[l.term][l.from] >= l.upto /\ Same
+    /\ UNCHANGED <<queue, given>>
+    /\ Same
+    /\ CASE l.what = "vote" ->
+                [term |-> l.term, from |-> l.from, to |-> l.i] \in votes /\ HearVote(l)
+         [] l.what = "ack" -> acked[l.term][l.from] >= l.upto /\ HearAck(l)
 
 (* What is heard of one that is not traced is learnt. *)
 Learns(l) ==
-    /\ NoMore
+    /\ UNCHANGED <<queue, given>>
     /\ l.from \in Unseen
     /\ CASE l.what = "vote" ->
+                /\ HearVote(l)
                 /\ votes' = votes \cup {[term |-> l.term, from |-> l.from, to |-> l.i]}
                 /\ UNCHANGED <<s, disk, reign, requests, prevotes, acked>> /\ Rest
          [] l.what = "ack" ->
+                /\ HearAck(l)
                 /\ acked' = [acked EXCEPT ![l.term][l.from] = Max(@, l.upto)]
                 /\ UNCHANGED <<s, disk, reign, requests, votes, prevotes>> /\ Rest
          [] l.what = "entries" ->
             LET known == reign[l.term][l.from]
-                before == IF known.log # <<>> THEN known.log ELSE s[l.i].log
+                own == s[l.i].log
+                has(log) == /\ l.prev <= Len(log)
+                            /\ l.prev > 0 => log[l.prev].term = l.prevTerm
+                \* Logs that agree in one entry agree in all before it.
+                before == IF has(own) THEN own ELSE known.log
+                fits == has(before)
                 log == SubSeq(before, 1, l.prev) \o l.entries
                 longer == IF Len(log) > Len(known.log) THEN log ELSE known.log
                 commit == Max(known.commit, Min(l.commit, Len(longer)))
-                fits == /\ l.prev <= Len(before)
-                        /\ l.prev > 0 => before[l.prev].term = l.prevTerm
-            IN  /\ known.log # <<>> /\ l.prev <= Len(before) => fits
+            IN  /\ l.prev <= Len(known.log) => has(known.log)
                 /\ fits => Common(log, known.log) = Min(Len(log), Len(known.log))
                 /\ reign' = IF ~fits THEN reign ELSE [reign EXCEPT ![l.term][l.from] =
                         [log |-> longer, commit |-> commit, snap |-> 0]]
                 /\ agreed' = IF ~fits THEN agreed ELSE Agree(longer, commit, l.term)
-                /\ UNCHANGED <<s, disk, requests, votes, prevotes, acked, orders, uncovered>>
+                /\ UNCHANGED <<s, disk, requests, votes, prevotes, acked, orders, uncovered, ears>>
 
 -----------------------------------------------------------------------------
 
@@ -227,10 +260,10 @@ Step(l) ==
       [] l.do = "adopt" -> Adopt(l)
       [] l.do = "vote request" -> VoteRequest(l)
       [] l.do = "campaign" -> Campaigned(l)
-      [] l.do = "lead" -> BecomeLeader(l.i) /\ NoMore
+      [] l.do = "lead" -> Led(l)
       [] l.do = "grow" -> Grow(l)
       [] l.do = "change" -> ChangeConf(l.i, l.conf) /\ NoMore
-      [] l.do = "commit" -> AdvanceCommit(l.i, l.n) /\ NoMore
+      [] l.do = "commit" -> Committed_(l)
       [] l.do = "snapshot" -> Snapshot(l)
       [] l.do = "install" -> Install(l)
       [] l.do = "says" -> Says(l)
@@ -253,6 +286,7 @@ TraceInit ==
     /\ line = 1
     /\ queue = [i \in Server |-> <<>>]
     /\ given = {}
+    /\ ears = [i \in Server |-> HeardNothing]
 
 TraceNext ==
     \/ line <= Len(Lines) /\ Step(Lines[line]) /\ line' = line + 1

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from itertools import cycle
+from typing import Final
 
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.membership_change import ChangeKind
 from raft_over_libp2p.core.ready import Role
 from raft_over_libp2p.core.trace import TraceRecord
 from tests.simulation.administrator import Administrator
+from tests.simulation.faults import Fault
 from tests.simulation.nemesis import Nemesis
 from tests.simulation.profile import Profile
 from tests.simulation.violation import Violation
 from tests.simulation.world import World
 
-__all__ = ["STATIC", "WITH_CHANGES", "WITH_SNAPSHOTS", "simulate"]
+__all__ = ["STATIC", "WITH_CHANGES", "WITH_SNAPSHOTS", "simulate", "simulate_fault"]
 
 STATIC = Profile(
     voters=3,
@@ -45,6 +47,7 @@ WITH_SNAPSHOTS = Profile(
 )
 
 
+_SEEDS_A_FAULT: Final = 60
 _CHANGES = (
     ChangeKind.ADD_NONVOTER,
     ChangeKind.ADD_VOTER,
@@ -67,17 +70,42 @@ def _change_now_and_then(world: World, administrator: Administrator) -> None:
 
 
 def simulate(seed: int, profile: Profile, steps: int) -> tuple[list[TraceRecord], list[str]]:
-    """Return the trace of a world's first ``steps`` events, or up to its first violation."""
+    """Return the trace of a world's first ``steps`` events, and its servers.
+
+    Raises:
+        Violation: the simulator's own checkers saw a fault.
+
+    """
     records: list[TraceRecord] = []
+    return records, _run(seed, profile, steps, records)
+
+
+def simulate_fault(
+    fault: Fault, profile: Profile, steps: int
+) -> tuple[list[TraceRecord], list[str]]:
+    """Return the trace up to the violation that ``fault`` leads to, of the first seed it does in.
+
+    Raises:
+        LookupError: it leads to none in a few dozen seeds.
+
+    """
+    with fault.seeded():
+        for seed in range(_SEEDS_A_FAULT):
+            records: list[TraceRecord] = []
+            try:
+                _run(seed, profile, steps, records)
+            except Violation:
+                return records, sorted({record.server for record in records})
+    raise LookupError(f"{fault} leads to no violation in {_SEEDS_A_FAULT} seeds")
+
+
+def _run(seed: int, profile: Profile, steps: int, records: list[TraceRecord]) -> list[str]:
     world = World(seed, profile, tracer=records.append)
-    try:
-        world.start()
-        Nemesis(world)
-        administrator = Administrator(world)
-        if profile.spares:
-            _change_now_and_then(world, administrator)
-        world.push(world.now, world.workload.run, None)
-        world.run_until(lambda: world.steps >= steps)
-    except Violation:
-        pass  # a seeded fault: what led to it is the trace
-    return records, [str(server) for server in world.servers]
+    world.start()
+    Nemesis(world)
+    administrator = Administrator(world)
+    if profile.spares:
+        _change_now_and_then(world, administrator)
+    world.push(world.now, world.workload.run, None)
+    world.run_until(lambda: world.steps >= steps)
+    return [str(server) for server in world.servers]

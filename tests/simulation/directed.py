@@ -8,6 +8,7 @@ from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.membership_change import ChangeKind
 from raft_over_libp2p.core.messages import AppendEntriesRequest
 from raft_over_libp2p.core.ready import Role
+from raft_over_libp2p.core.trace import Tracer
 from raft_over_libp2p.types import Index, ServerID
 from tests.simulation.administrator import Administrator
 from tests.simulation.profile import Profile
@@ -31,6 +32,7 @@ class Directed:
         spares: int = 0,
         pre_vote_disabled: bool = True,
         trailing_logs: int = 10240,
+        tracer: Tracer | None = None,
     ) -> None:
         raft = RaftConfig(
             max_append_entries=1,
@@ -47,7 +49,7 @@ class Directed:
             call_timeout_s=10.0,
             flush_s=(0.0005, 0.001),
         )
-        self.world = World(1, profile)
+        self.world = World(1, profile, tracer=tracer)
         self.world.start()
         self._administrator = Administrator(self.world)
 

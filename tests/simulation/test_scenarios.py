@@ -12,45 +12,16 @@ from tests.simulation.faults import (
     NONVOTER_CONFIRMS_A_READ,
     TRUNCATED_IS_ACKNOWLEDGED,
 )
+from tests.simulation.figure_8 import figure_8_c
 from tests.simulation.server import Server
 from tests.simulation.violation import Violation
 
 _COMMIT_BY_COUNTING = next(fault for fault in FAULTS if "counting" in fault.name)
 
 
-def _figure_8_c() -> tuple[Directed, int]:
-    """Play Raft Figure 8 (a) to (c); return the index of the older term's entry."""
-    stage = Directed(5)
-    s1, s3, s5 = stage.elect(1), stage.server(3), stage.server(5)
-    stage.run_for(0.5)
-    # (a) s1 leads and brings an entry to s2 only.
-    stage.cut({1}, {3, 4, 5})
-    stage.write(s1)
-    index = len(s1.log)
-    stage.wait_for(lambda: len(stage.server(2).disk.image) == index, "s2 to store the entry")
-    # (b) s1 dies; s5 is elected by s3 and s4; its own entry reaches nobody, and it dies.
-    stage.kill(s1)
-    stage.heal()
-    stage.cut({2}, {3, 4, 5})
-    stage.elect_at_once(5)
-    stage.cut({5}, {3, 4})
-    stage.wait_for(lambda: len(s5.disk.image) == index, "s5 to store its own entry")
-    stage.kill(s5)
-    stage.run_for(0.01)
-    # (c) s1 is elected again and brings the old entry to s3, so that three of five hold it.
-    stage.heal()
-    stage.restart(s1)
-    stage.elect_at_once(1)
-    stage.cut({1}, {4})
-    stage.wait_for(lambda: len(s3.disk.image) == index, "s3 to store the old entry")
-    stage.cut_one_way(1, 3)
-    stage.run_for(0.02)
-    return stage, index
-
-
 def test_an_older_term_is_not_committed_by_counting() -> None:
     """Raft Figure 8: what three of five hold in (c) is overwritten in (d)."""
-    stage, index = _figure_8_c()
+    stage, index = figure_8_c()
     s1, s5 = stage.server(1), stage.server(5)
 
     assert s1.status().commit_index < index
@@ -71,7 +42,7 @@ def test_figure_8_catches_a_commit_by_counting() -> None:
         _COMMIT_BY_COUNTING.seeded(),
         pytest.raises(Violation, match="commitment of own term only"),
     ):
-        _figure_8_c()
+        figure_8_c()
 
 
 def _other_leader(stage: Directed, but: Server) -> Server:

@@ -30,6 +30,8 @@ class Options:
     never_dial: list[ServerID]
     bootstrap: bool
     lose_snapshot_answers: bool
+    trace: Path | None
+    """Where to write what its core did, in mode ``raft`` (``tests/model/trace_file.py``)."""
     log: str
     raft: RaftConfig
     network_timeout_s: float
@@ -53,6 +55,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     parser.add_argument("--never-dial", type=_parse_list, default=[])
     parser.add_argument("--bootstrap", type=_parse_bool, default=False)
     parser.add_argument("--lose-snapshot-answers", type=_parse_bool, default=False)
+    parser.add_argument("--trace", type=Path)
     parser.add_argument("--log", default="error")
     parser.add_argument("--security", help="for Go; here the host offers Noise and TLS")
     defaults = RaftConfig()
@@ -79,6 +82,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
         never_dial=values.never_dial,
         bootstrap=values.bootstrap,
         lose_snapshot_answers=values.lose_snapshot_answers,
+        trace=values.trace,
         log=values.log,
         raft=RaftConfig(
             pre_vote_disabled=values.pre_vote_disabled,

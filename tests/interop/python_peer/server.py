@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ from tests.interop.python_peer.gate import Gate
 from tests.interop.python_peer.options import Options
 from tests.interop.python_peer.recorder import Recorder
 from tests.interop.python_peer.tap import Tap
+from tests.model.trace_file import trace_to
 
 __all__ = ["Server", "open_server"]
 
@@ -88,11 +89,12 @@ async def _open_raft(options: Options, swarm: PeerSwarm, gate: Gate) -> AsyncIte
     transport = Libp2pTransport(swarm.host, timing, dial=gate.dial)
     tap = Tap(transport, is_losing=options.lose_snapshot_answers)
     recorder = Recorder(keep=options.record)
-    with DataFolder.open(options.data_folder, transport.server_id) as folder:
+    tracing = nullcontext() if options.trace is None else trace_to(options.trace)
+    with tracing as tracer, DataFolder.open(options.data_folder, transport.server_id) as folder:
         if options.bootstrap and folder.is_fresh:
             folder.bootstrap(options.first_configuration, GoConfigurationCodec())
         async with Raft.open_fsm(
-            folder=folder, transport=tap, fsm=recorder, config=options.raft
+            folder=folder, transport=tap, fsm=recorder, config=options.raft, tracer=tracer
         ) as raft:
             yield Server(swarm, gate, raft, tap, recorder, None)
 
