@@ -73,6 +73,22 @@ def test_a_daemon_says_who_and_where_it_is(tmp_path: Path) -> None:
     assert said["stopping"] == "finishing what is under way"
 
 
+def test_a_daemon_tells_how_long_its_disk_took(tmp_path: Path) -> None:
+    with made_peers(tmp_path) as [daemon]:
+        daemon.start()
+        daemon.wait_for("leader")
+        with daemon.http() as http:
+            http.post(f"/pins/{CID_V0}")
+            text = http.get("/raft/metrics").text
+        daemon.stop()
+
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
+    assert "1" == values["raft_reigns_total"]
+    assert 2 <= int(values["raft_entries_applied_total"])  # its own address, and the pin
+    for name in ("raft_writes", "raft_commits", "raft_turns"):
+        assert 0 < float(values[f"{name}_seconds_sum"]) < 60
+
+
 def test_a_busy_api_port_is_refused(tmp_path: Path) -> None:
     with made_peers(tmp_path) as [daemon]:
         port = int(daemon.url.rpartition(":")[2])
