@@ -35,9 +35,9 @@ def _patient(timer_ms: int) -> str:
 _OPTIONS: Final = PeerOptions(
     secret="5a" * 32,
     trailing_logs=0,
-    heartbeat_timeout=_patient(500),
-    election_timeout=_patient(500),
-    leader_lease_timeout=_patient(450),
+    heartbeat_timeout=_patient(800),
+    election_timeout=_patient(800),
+    leader_lease_timeout=_patient(800),
 )
 _MOST_PEERS: Final = 20
 """In one test, those that come later included."""
