@@ -24,7 +24,7 @@ from raft_over_libp2p.storage.go_import import stored_entries
 from raft_over_libp2p.types import Index, ServerID
 from tests.node.cli_runner import Run
 from tests.storage.entries import entries
-from tests.storage.go_stores import make_snapshot, make_store, members_entry
+from tests.storage.go_stores import make_snapshot, make_store, members_entry, of_version
 from tests.storage.snapshots import FIXTURES
 
 CLUSTER = FIXTURES / "ipfs-cluster"
@@ -248,6 +248,7 @@ class TestRefused:
             (lambda db: db.write_bytes(b"\0" * 8192 + data_of(db)[8192:]), "no meta page is whole"),
             (lambda db: db.write_bytes(b""), "the file has only 0 bytes"),
             (lambda db: db.write_bytes(data_of(db)[:12288] + bytes(1 << 16)), "damaged at byte"),
+            (lambda db: db.write_bytes(of_version(data_of(db), 3, 4096)), "format version 3"),
         ],
     )
     def test_a_damaged_log(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from struct import pack_into
 
 from raft_over_libp2p.storage.bolt_writer import write_bolt_file
 from raft_over_libp2p.storage.filesystem import FileSystem
@@ -46,6 +47,19 @@ def make_store(
     conf = [(key, value) for key, value in values if value is not None]
     logs = ((uint64_key(each.index), each.encoded or b"") for each in entries)
     write_bolt_file(fs, path, {b"conf": conf, b"logs": logs})
+
+
+def of_version(data: bytes, version: int, page_bytes: int) -> bytes:
+    """Return the file ``data`` as one of another format version, its two checksums right."""
+    changed = bytearray(data)
+    for page in (0, page_bytes):
+        meta_page = changed[page + 16 : page + 72]
+        pack_into("<I", meta_page, 4, version)
+        checksum = 0xCBF29CE484222325
+        for byte in meta_page:
+            checksum = (checksum ^ byte) * 0x100000001B3 % (1 << 64)
+        changed[page + 16 : page + 80] = meta_page + checksum.to_bytes(8, "little")
+    return bytes(changed)
 
 
 def make_snapshot(

@@ -16,7 +16,7 @@ from raft_over_libp2p.storage.bolt_writer import write_bolt_file
 from raft_over_libp2p.storage.filesystem import FileSystem, RealFileSystem
 from raft_over_libp2p.testing.fake_filesystem import FakeFileSystem
 from raft_over_libp2p.wire.log_entry import decode_entry
-from tests.storage.go_stores import GO_STORES
+from tests.storage.go_stores import GO_STORES, of_version
 from tests.wire.recorded import recorded
 
 PATH = "/raft.db"
@@ -192,14 +192,8 @@ class TestMetaPages:
             BoltFile.open(memory(b""), PATH)
 
     def test_a_newer_version_is_refused_by_name(self) -> None:
-        data = made({key(1): b"value"})
-        for page in (0, 1):
-            body = bytearray(data[page * PAGE + 16 : page * PAGE + 72])
-            pack_into("<I", body, 4, 3)
-            value = 0xCBF29CE484222325
-            for byte in body:
-                value = (value ^ byte) * 0x100000001B3 % (1 << 64)
-            data[page * PAGE + 16 : page * PAGE + 80] = body + value.to_bytes(8, "little")
+        data = of_version(bytes(made({key(1): b"value"})), 3, PAGE)
+        assert of_version(data, 2, PAGE) == bytes(made({key(1): b"value"}))
         with pytest.raises(StorageError, match="format version 3; this program knows 2"):
             BoltFile.open(memory(data), PATH)
 
