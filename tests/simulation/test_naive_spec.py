@@ -11,25 +11,25 @@ from tests.simulation.violation import Violation
 from tests.simulation.world import World
 
 _CAUGHT_BY = {
-    "a vote is not stored": "naive durable",
-    "an older term is committed by counting": "naive commit",
-    "a reply leaves before its write": "naive durable",
-    "votes are counted twice": "naive pre-vote",
-    "matching entries are truncated": "naive durable",
-    "a vote without a look at the log": "naive vote",
-    "the previous term is not checked": "naive commit",
-    "the sent commit index is not capped": "naive sent commit",
-    "two votes in a term": "naive vote",
-    "a vote is forgotten on restart": "naive vote",
-    "a duplicate is acknowledged from memory": "naive acknowledged",
-    "what is not durable here is applied": "naive apply",
-    "a stranger is judged like a voter": "naive stranger",
-    "a change before a commit of the own term": "naive change",
-    "a configuration is not rolled back": "naive configuration",
-    "a snapshot with a configuration newer than its index": "naive snapshot",
-    "TimeoutNow before the target has the whole log": "naive transfer",
+    "a vote is not stored": {"naive durable"},
+    "an older term is committed by counting": {"naive commit"},
+    "a reply leaves before its write": {"naive durable"},
+    "votes are counted twice": {"naive pre-vote"},
+    "matching entries are truncated": {"naive durable"},
+    "a vote without a look at the log": {"naive vote"},
+    "the previous term is not checked": {"naive commit", "naive log"},
+    "the sent commit index is not capped": {"naive sent commit"},
+    "two votes in a term": {"naive vote"},
+    "a vote is forgotten on restart": {"naive vote"},
+    "a duplicate is acknowledged from memory": {"naive acknowledged"},
+    "what is not durable here is applied": {"naive apply"},
+    "a stranger is judged like a voter": {"naive stranger"},
+    "a change before a commit of the own term": {"naive change"},
+    "a configuration is not rolled back": {"naive configuration"},
+    "a snapshot with a configuration newer than its index": {"naive snapshot"},
+    "TimeoutNow before the target has the whole log": {"naive transfer"},
 }
-"""Faults of the core, and which rule of the naive specification sees them."""
+"""Faults of the core, and the rules of the naive specification any of which may be the first to see it."""
 
 _KINDS = {
     *("InitState", "Timeout", "Persisted", "Applied", "ClientRequest", "ChangeConf", "ReadIndex"),
@@ -58,7 +58,7 @@ def test_a_seeded_fault_is_caught_by_the_naive_specification(fault: Fault) -> No
                 caught_by = violation.checker
                 break
 
-    assert _CAUGHT_BY[fault.name] == caught_by
+    assert caught_by in _CAUGHT_BY[fault.name]
 
 
 def test_the_faults_named_here_are_all_there() -> None:
