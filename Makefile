@@ -30,10 +30,11 @@ imports: $(VENV)/.dev
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
 
-# Many seeded worlds; SEEDS=n, or a range: SEEDS=1000-1999. Replay one: python -m tests.simulation --seed N.
+# Many seeded worlds, on all cores; SEEDS=n, a range: SEEDS=1000-1999, or fresh ones for HOURS=n.
+# Replay one: python -m tests.simulation --seed N.
 SEEDS ?= 200
 simulate: $(VENV)/.dev
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+	@$(BIN)/python -m tests.simulation $(if $(HOURS),--hours $(HOURS),--seeds $(SEEDS)) $(ARGS)
 
 # Raft in TLA+, within bounds and then at random; FULL=1: larger ones. Needs java and mvn.
 model: $(VENV)/.dev

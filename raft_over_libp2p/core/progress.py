@@ -98,7 +98,7 @@ class Progress:
         self.reach = Index(next_index - 1)
         """Its log ends here at most: what it named when it refused an entry, or was sent since."""
         self.owes_round_trip = False
-        """It may still take in a snapshot: no entries before it answered an empty append."""
+        """No entries before it answered an empty append: it may still take in a snapshot, or hold more."""
         self.storage_reject: Index | None = None
         """Previous entry of the append that it could not store last."""
         self.round_goal: Index | None = None

@@ -67,7 +67,7 @@ def _term_before(server: Server, peer: Progress, prev: Index) -> Term | None:
 
 
 def _ask_round_trip(server: Server, leadership: Leadership, peer: Progress) -> None:
-    """Send an empty append behind a snapshot whose outcome is unknown (rule 4)."""
+    """Send an empty append where ``peer`` may be: behind a snapshot whose outcome is unknown (rule 4)."""
     if peer.mode is ProgressMode.PROBE and not peer.inflight:
         # The snapshot's entry may be gone behind a newer one; that one is as good to ask for.
         prev = max(Index(peer.next_index - 1), server.log.snapshot_index)
@@ -224,5 +224,8 @@ def _on_reject(
         # A stale tail over a snapshot it took from us (15), or a state that it does not trust.
         snapshot_sending.require_beyond(server, peer, response.last_log)
     else:
+        # A Go peer whose own snapshot ends there knows that entry no more, unless it is its last
+        # one. The entry that is its last may be of ours, too: an answer was lost.
         peer.back_off(server.now, f"refuses entry {peer.match_index}, which it acknowledged")
-        peer.next_index = Index(peer.match_index + 1)
+        peer.next_index = Index(min(response.last_log, server.log.last_index) + 1)
+        peer.owes_round_trip = True

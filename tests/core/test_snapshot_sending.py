@@ -337,6 +337,24 @@ class TestRule15AStaleTailOverASnapshot:
         solo.acknowledge_all("b")
         assert solo.status.commit_index == 16
 
+    def test_who_knows_an_acknowledged_entry_no_more_is_asked_for_its_last(self) -> None:
+        """Its own snapshot ends there, and entries behind it came whose answer was lost."""
+        solo = leader("a", "b")
+        solo.persist()
+        solo.acknowledge_all("b")
+        solo.propose(b"x", b"y")
+        solo.persist()
+        for call in solo.appends("b"):
+            solo.fail(call)
+        keep_in_touch(solo, 0.2, "b")
+        for call in solo.appends("b"):
+            solo.respond(call, solo.reject(17))
+        keep_in_touch(solo, 0.2, "b")
+        call = solo.appends("b")[0]
+        assert call.request.prev_log_index == 17
+        solo.respond(call, solo.success())
+        assert solo.status.commit_index == 17
+
     def test_one_storage_reject_is_a_passing_trouble(self) -> None:
         solo = leader()
         solo.acknowledge_all("c")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from tests.simulation.cover import find_cover
 from tests.simulation.diagram import Diagram
+from tests.simulation.many import Task, cores, fresh_tasks, run_many
 from tests.simulation.marks import ENOUGH_SEEDS, missed
 from tests.simulation.seeds import STEPS, Outcome, Total, replay_command, run_seed
 
@@ -23,6 +27,14 @@ def _arguments() -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--seed", type=int, help="run this one seed")
     which.add_argument("--seeds", default="0-199", help="run these, first-last or a count (0-199)")
+    which.add_argument(
+        "--hours", type=float, help="run fresh ones for so long, a tenth of them long"
+    )
+    parser.add_argument("--base", type=int, help="the first of the fresh seeds [random]")
+    parser.add_argument("--jobs", type=int, default=cores(), help="processes [one for each core]")
+    parser.add_argument(
+        "--cover", action="store_true", help="tell which few of them reach all marks"
+    )
     parser.add_argument("--steps", type=int, default=STEPS, help=f"events a seed ({STEPS})")
     parser.add_argument("--trace", action="store_true", help="tell every event")
     parser.add_argument("--svg", metavar="FILE", help="draw the end of its story (with --seed)")
@@ -64,32 +76,50 @@ def _story(diagram: Diagram | None, *, is_told: bool) -> Callable[[str], None] |
     return tell
 
 
+def _tasks(arguments: argparse.Namespace) -> Iterable[Task]:
+    if arguments.hours is None:
+        return (Task(seed, arguments.steps) for seed in _seeds(arguments.seeds))
+    base = arguments.base if arguments.base is not None else secrets.randbelow(10**9)
+    _say(f"fresh seeds from {base} on; the same again: --base {base}")
+    return fresh_tasks(base, time.monotonic() + arguments.hours * 3600.0)
+
+
+def _run(arguments: argparse.Namespace, diagram: Diagram | None) -> Iterator[tuple[Task, Outcome]]:
+    if arguments.seed is None:
+        yield from run_many(_tasks(arguments), arguments.jobs)
+        return
+    task = Task(arguments.seed, arguments.steps)
+    story = _story(diagram, is_told=arguments.trace)
+    yield task, run_seed(task.seed, task.steps, story=story)
+
+
 def main() -> int:
     """Return 0 if no rule was broken, else 1."""
     arguments = _arguments()
-    seeds = [arguments.seed] if arguments.seed is not None else _seeds(arguments.seeds)
-    diagram = Diagram(f"seed {arguments.seed}") if arguments.svg and len(seeds) == 1 else None
-    story = _story(diagram, is_told=arguments.trace)
+    is_drawn = arguments.svg and arguments.seed is not None
+    diagram = Diagram(f"seed {arguments.seed}") if is_drawn else None
     total = Total()
-    began = time.process_time()
-    for seed in seeds:
-        outcome = run_seed(seed, arguments.steps, story=story)
+    reached: dict[int, Counter[str]] = {}
+    for task, outcome in _run(arguments, diagram):
         total.add(outcome)
+        if arguments.cover:
+            reached[task.seed] = outcome.marks
         if outcome.violation is not None:
-            _tell_violation(outcome, arguments.steps)
-    spent_s = time.process_time() - began
+            _tell_violation(outcome, task.steps)
     if diagram is not None:
         Path(arguments.svg).write_text(diagram.svg())
         _say(f"the end of its story is drawn in {arguments.svg}")
     if arguments.marks:
         for mark, count in sorted(total.marks.items()):
             _say(f"{count:10} {mark}")
+    if arguments.cover:
+        _say(f"COVER = {tuple(find_cover(reached))}")
     recoveries = sorted(total.recoveries_s)
     if recoveries:
         _say(
             f"recovered in {recoveries[len(recoveries) // 2]:.2f} s (median), "
             f"{recoveries[-1]:.2f} s (slowest); {total.committed} entries committed; "
-            f"{total.steps / spent_s:.0f} steps a second"
+            f"{total.steps / total.spent_s:.0f} steps a second and core"
         )
     never = missed(total.marks) if total.seeds >= ENOUGH_SEEDS else []
     for mark in never:

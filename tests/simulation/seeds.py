@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ class Outcome:
     marks: Counter[str]
     recovery_s: float
     committed: int
+    spent_s: float
+    """Processor time."""
 
 
 @dataclass(slots=True)
@@ -40,6 +43,7 @@ class Total:
     seeds: int = 0
     steps: int = 0
     committed: int = 0
+    spent_s: float = 0.0
     marks: Counter[str] = field(default_factory=Counter)
     violations: list[Outcome] = field(default_factory=list)
     recoveries_s: list[float] = field(default_factory=list)
@@ -49,6 +53,7 @@ class Total:
         self.seeds += 1
         self.steps += outcome.steps
         self.committed += outcome.committed
+        self.spent_s += outcome.spent_s
         self.marks += outcome.marks
         if outcome.violation is None:
             self.recoveries_s.append(outcome.recovery_s)
@@ -83,6 +88,7 @@ def run_seed(
     ``is_judged`` tells whether the naive specification judges each transition too, which takes
     time; by default it does so on one seed in ``JUDGED_SEEDS``.
     """
+    began = time.process_time()
     if is_judged is None:
         is_judged = machine_type is Machine and seed % JUDGED_SEEDS == 0
     tracer = NaiveSpec().judge if is_judged else None
@@ -103,6 +109,7 @@ def run_seed(
         marks=world.marks,
         recovery_s=world.recovery_s,
         committed=len(world.commitment.entries),
+        spent_s=time.process_time() - began,
     )
 
 

@@ -12,7 +12,12 @@ class Violation(AssertionError):
 
     def __init__(self, checker: str, message: str) -> None:
         self.checker = checker
+        self.message = message
         super().__init__(f"{checker}: {message}")
+
+    def __reduce__(self) -> tuple[type[Violation], tuple[str, str]]:
+        """Say how it is made anew in the process that counts."""
+        return type(self), (self.checker, self.message)
 
 
 def violated(checker: str, message: str) -> NoReturn:
