@@ -93,9 +93,10 @@ def parse_meta(data: bytes) -> SnapshotInfo:
             f"it has version {version}; this program knows up to {SNAPSHOT_VERSION}"
         )
     index = Index(_uint(values, "Index"))
+    peers = _base64(values, "Peers")  # Go reads it whatever the version.
     try:
         if version == 0:
-            configuration, configuration_index = decode_peers(_base64(values, "Peers")), index
+            configuration, configuration_index = decode_peers(peers), index
         else:
             configuration = _configuration(values)
             configuration_index = Index(_uint(values, "ConfigurationIndex"))

@@ -93,6 +93,9 @@ class GoStruct:
             for _ in range(count // 2):
                 key = reader.read_text(limits.MAX_SMALL_FIELD_BYTES)
                 known = self._by_key.get(key)
+                if not key:
+                    # Go's decoder panics on it, and refuses the message.
+                    raise MalformedMessage("a field without a name")
                 if known is None:
                     reader.skip()
                 else:
