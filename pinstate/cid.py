@@ -31,6 +31,7 @@ __all__ = [
     "multiaddr_of_identity_cid",
     "parse_cid",
     "raw_sha256_cid",
+    "read_varint",
 ]
 
 _V0_PREFIX: Final = b"\x12\x20"
@@ -89,7 +90,7 @@ def multiaddr_of_identity_cid(cid: bytes) -> bytes:
     check_cid_bytes(cid)
     if not cid.startswith(_RAW_IDENTITY_PREFIX):
         raise InvalidCid(f"{cid.hex()[:MAX_DIAGNOSTIC_CHARS]} carries no multiaddr")
-    _, start = _read_varint(cid, len(_RAW_IDENTITY_PREFIX))
+    _, start = read_varint(cid, len(_RAW_IDENTITY_PREFIX))
     return cid[start:]
 
 
@@ -127,8 +128,8 @@ def cid_of_datastore_key(key: str | bytes) -> bytes:
     try:
         text = key if isinstance(key, str) else key.decode("ascii")
         digits = text.rsplit("/", 1)[-1]
-        # Go's decoder knows the upper-case alphabet only.
-        cid = base64.b32decode(digits + "=" * (-len(digits) % 8))
+        # Go's decoder takes the digits in either case (multiformats/go-base32).
+        cid = base64.b32decode(digits + "=" * (-len(digits) % 8), casefold=True)
         _check(cid)
     except ValueError as error:
         raise InvalidCid(f"{_shown(key)} is not the datastore key of a CID: {error}") from None
@@ -150,21 +151,21 @@ def _check(cid: bytes) -> None:
         return
     if cid.startswith(_V0_PREFIX):
         raise ValueError(f"a CIDv0 has {_V0_BYTES} bytes, this has {len(cid)}")
-    version, position = _read_varint(cid, 0)
+    version, position = read_varint(cid, 0)
     if version != 1:
         raise ValueError(f"its version is {version}, where 1 is expected")
-    _, position = _read_varint(cid, position)
+    _, position = read_varint(cid, position)
     _check_multihash(cid, position)
 
 
 def _check_multihash(data: bytes, position: int) -> None:
-    _, position = _read_varint(data, position)
-    length, position = _read_varint(data, position)
+    _, position = read_varint(data, position)
+    length, position = read_varint(data, position)
     if length != len(data) - position:
         raise ValueError(f"its digest has {len(data) - position} bytes and says {length}")
 
 
-def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
     """Return the unsigned varint at ``position`` and where it ends (multiformats: 9 bytes)."""
     value = shift = 0
     for index in range(position, min(len(data), position + _MAX_VARINT_BYTES)):

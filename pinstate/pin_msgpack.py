@@ -13,6 +13,7 @@ from typing import Final
 from pinstate import go_msgpack
 from pinstate.cid import check_cid_bytes, check_multihash
 from pinstate.errors import MalformedPin
+from pinstate.multiaddr_check import check_multiaddr
 from pinstate.pin import Pin
 
 __all__ = ["decode_pin", "explicit_form", "go_form", "pin_of_unpacked"]
@@ -155,16 +156,10 @@ def _read_strings(value: object) -> tuple[bytes, ...] | None:
 
 
 def _check_multiaddr(data: bytes) -> None:
-    # Few pins have origins, and the package takes 35 ms to import.
-    from multiaddr import Multiaddr
-    from multiaddr.exceptions import Error
-
     try:
-        str(Multiaddr(data))
-    except (Error, ValueError) as error:
+        check_multiaddr(data)
+    except ValueError as error:
         raise MalformedPin(f"an origin that is no multiaddr: {error}") from None
-    if not data:
-        raise MalformedPin("an origin that is no multiaddr: it is empty")
 
 
 def _read_metadata(value: object) -> dict[str, str] | None:

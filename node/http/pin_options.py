@@ -20,6 +20,7 @@ from node import limits
 from node.config.durations import parse_duration
 from node.http.outcomes import Refusal
 from pinstate.cid import InvalidCid, parse_cid
+from pinstate.multiaddr_check import check_multiaddr
 from pinstate.pin import NANOSECONDS_PER_S, Pin, PinMode
 
 __all__ = ["ReplicationFactors", "cid_of", "pin_of_request", "timeout_of"]
@@ -215,6 +216,9 @@ def _origins(text: str | None) -> tuple[bytes, ...] | None:
     from multiaddr.exceptions import Error
 
     try:
-        return tuple(bytes(Multiaddr(part).to_bytes()) for part in text.split(","))
+        origins = tuple(bytes(Multiaddr(part).to_bytes()) for part in text.split(","))
+        for origin in origins:
+            check_multiaddr(origin)  # In the log it would make Go's peers inconsistent.
     except (Error, ValueError) as error:
         raise Refusal(400, f"error parsing origins: {error}") from error
+    return origins

@@ -337,7 +337,7 @@ def _peers_json(servers: Sequence[object]) -> Callable[[], list[bytes]]:
     return seeds
 
 
-_SERVERS = [
+_SERVERS: list[dict[str, Any]] = [
     {"id": "12D3KooWa", "address": "12D3KooWa", "non_voter": False},
     {"id": "12D3KooWb", "address": "10.0.0.2:8300"},
     {"id": "b\u00e4c\u2028", "address": "12D3KooWc", "non_voter": True},
@@ -411,10 +411,15 @@ GO_TARGETS: dict[str, GoTarget] = {
             13,
             _our_operation,
             _their_operation,
-            lambda: [*_LOG_OPS, *(b"\x82\xa1c" + pin + b"\xa1p\x01" for pin in _pins_with_origins())],
+            lambda: [
+                *_LOG_OPS,
+                *(b"\x82\xa1c" + pin + b"\xa1p\x01" for pin in _pins_with_origins()),
+            ],
             (MalformedOperation,),
         ),
-        GoTarget("pin", 14, _our_pin, _their_pin, lambda: _PINS + _pins_with_origins(), (MalformedPin,)),
+        GoTarget(
+            "pin", 14, _our_pin, _their_pin, lambda: _PINS + _pins_with_origins(), (MalformedPin,)
+        ),
         GoTarget(
             "snapshot",
             15,
