@@ -10,6 +10,7 @@ from multiaddr import Multiaddr
 
 from keys.peer_id import PeerID
 from raft_over_libp2p.core.status import CoreStatus
+from raft_over_libp2p.raft.request_id import RequestID
 from raft_over_libp2p.types import Index, ServerID
 from raft_over_libp2p.types import Server as RaftServer
 from tests.interop.python_peer.bench import bench
@@ -81,6 +82,21 @@ class _Commands:
         )
         # Tests propose one batch at a time: it stands right behind what was there before.
         return {"indexes": [before + 1 + offset for offset in range(len(payloads))]}
+
+    async def new_request(self) -> dict[str, object]:
+        return {"request": str(self._raft.new_request_id())}
+
+    async def apply_once(self, data: str, request: str) -> dict[str, object]:
+        """As ``apply`` of one entry, with a request ID; Go has none such."""
+        applied = await self._raft.apply_once(
+            bytes.fromhex(data), RequestID.parse(request), timeout_s=_TIMEOUT_S
+        )
+        return {"index": applied.index, "is_new": applied.is_new}
+
+    async def outcome(self, request: str) -> dict[str, object]:
+        """Say what became of a request; Go has none such."""
+        outcome = await self._raft.outcome(RequestID.parse(request), timeout_s=_TIMEOUT_S)
+        return {"state": outcome.state.value, "index": outcome.index}
 
     async def barrier(self) -> None:
         await self._raft.barrier(timeout_s=_TIMEOUT_S)
