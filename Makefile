@@ -59,6 +59,7 @@ TARGET ?= all
 SECONDS ?= 60
 fuzz: $(VENV)/.dev
 	@$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
+	@[ "$(TARGET)" != all ] || $(BIN)/python -m tests.fuzz.against_go --seconds $(SECONDS)
 
 # Go and Python clusters in turn, in one run, with ratios. Needs go.
 bench: $(VENV)/.dev

@@ -29,7 +29,7 @@ class PinState:
     _digest: str | None
 
     def __init__(self, pins: Iterable[Pin] = ()) -> None:
-        self._pins = immutables.Map((pin.cid, encode_pin(pin)) for pin in pins)
+        self._pins = _with_pins(immutables.Map(), ((pin.cid, encode_pin(pin)) for pin in pins))
         self._digest = None
 
     def apply(self, ops: Sequence[LogOp]) -> PinState:
@@ -89,7 +89,7 @@ class PinState:
             MalformedSnapshot: not such an entry; this state is unchanged.
 
         """
-        return _state_of(self._pins.update(read_rollback(payload)))
+        return _state_of(_with_pins(self._pins, read_rollback(payload)))
 
     def snapshot_chunks(self, chunk_bytes: int = SNAPSHOT_CHUNK_BYTES) -> Iterator[bytes]:
         """Yield this state as the bytes of a Go snapshot (``state.bin``), in no fixed order."""
@@ -102,7 +102,7 @@ class PinState:
             MalformedSnapshot: the bytes are no snapshot; this state is unchanged.
 
         """
-        return _state_of(immutables.Map(read_records(chunks)))
+        return _state_of(_with_pins(immutables.Map(), read_records(chunks)))
 
     def __contains__(self, cid: object) -> bool:
         return cid in self._pins
@@ -117,6 +117,22 @@ class PinState:
 
     def __repr__(self) -> str:
         return f"PinState({len(self)} pins)"
+
+
+def _with_pins(
+    pins: immutables.Map[bytes, bytes], more: Iterable[tuple[bytes, bytes]]
+) -> immutables.Map[bytes, bytes]:
+    """Return ``pins`` with ``more``, whose iteration may raise.
+
+    Not by ``Map(more)``: with the C code of immutables 0.21 that corrupted the heap, and damaged
+    snapshots ended the process (docs/testing.md, track record). Its Python code did not, nor
+    does this.
+    """
+    with pins.mutate() as changing:
+        for cid, value in more:
+            changing[cid] = value
+        after = changing.finish()
+    return after
 
 
 def _state_of(pins: immutables.Map[bytes, bytes]) -> PinState:

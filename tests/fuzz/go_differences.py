@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgpack.fallback import Unpacker  # type: ignore[import-untyped]
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error
 
@@ -27,6 +28,7 @@ _NAMES: Final = ("ID", "Addr", "Leader", "Candidate", "Address")
 _PAYLOADS: Final = ("Data", "Extensions", "Configuration", "Peers")
 _CONFIGURATION_TYPES: Final = (2, 3, 5)
 _NEWEST_TYPE: Final = 5
+_NO_LIMIT: Final = (1 << 32) - 1
 _MOST_SUFFRAGE: Final = 2
 
 
@@ -263,7 +265,18 @@ def _has_text(origin: str | None) -> bool:
 
 
 def _ends_within_a_record(case: Case) -> bool:
-    return case.target == "snapshot" and case.refusal_says("ends within a record")
+    if case.target != "snapshot" or case.refusal is None:
+        return False
+    unpacker = Unpacker(
+        raw=True, use_list=False, object_pairs_hook=list, strict_map_key=False,
+        max_buffer_size=_NO_LIMIT, max_str_len=_NO_LIMIT, max_bin_len=_NO_LIMIT,
+        max_array_len=_NO_LIMIT, max_map_len=_NO_LIMIT, max_ext_len=_NO_LIMIT,
+    )  # fmt: skip
+    unpacker.feed(case.data)
+    end = 0
+    for _ in unpacker:
+        end = unpacker.tell()
+    return end != len(case.data)
 
 
 def _holds_what_go_does_not_list(case: Case) -> bool:
