@@ -128,11 +128,10 @@ def _with_pins(
     snapshots ended the process (docs/testing.md, track record). Its Python code did not, nor
     does this.
     """
-    with pins.mutate() as changing:
-        for cid, value in more:
-            changing[cid] = value
-        after = changing.finish()
-    return after
+    changing = pins.mutate()
+    for cid, value in more:
+        changing[cid] = value
+    return changing.finish()
 
 
 def _state_of(pins: immutables.Map[bytes, bytes]) -> PinState:
