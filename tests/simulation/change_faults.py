@@ -61,8 +61,7 @@ CHANGE_FAULTS = (
         "self._placed[-1].index >= first_removed",
         "False",
         "the configuration in force",
-        first_seed=83,
-        within_seeds=150,
+        world={"voters": 3, "spares": 2, "change_every_s": 0.2, "partition_every_s": 1.0},
     ),
     fault_of(
         "votes are counted in the committed configuration",
@@ -118,6 +117,8 @@ CHANGE_FAULTS = (
         "server.snapshotting.is_due and server.applied_index == server.handed_index",
         "server.snapshotting.is_due",
         "a snapshot is of what was applied",
+        world={"apply_s": 0.005, "snapshot_every_s": 0.3, "client_every_s": 0.02},
+        raft={"snapshot_threshold": 4, "snapshot_interval_s": 0.1},
     ),
     fault_of(
         "a restart without the snapshot's configuration",
@@ -141,7 +142,6 @@ CHANGE_FAULTS = (
         "if False:",
         "acknowledged entries stay",
         first_seed=1180,
-        within_seeds=100,
     ),
     fault_of(
         "a stale tail stays over a snapshot",
@@ -151,7 +151,6 @@ CHANGE_FAULTS = (
         "the core never raises",
         "a log agrees with its snapshot",
         first_seed=38,
-        within_seeds=150,
     ),
     fault_of(
         "a stored snapshot is not judged again by its term",
@@ -201,8 +200,8 @@ CHANGE_FAULTS = (
         "min(sent, default=self.server.log.snapshot_index)",
         "self.server.log.snapshot_index",
         "compaction keeps what follows a snapshot on its way",
-        first_seed=31,
-        within_seeds=100,
+        world={"slow_snapshot": 0.5, "crash_every_s": 1.0, "client_every_s": 0.02},
+        raft={"snapshot_threshold": 4, "snapshot_interval_s": 0.1, "trailing_logs": 0},
     ),
     # Handing over.
     fault_of(
@@ -219,7 +218,6 @@ CHANGE_FAULTS = (
         "transfer.is_fresh",
         "TimeoutNow at match = last",
         first_seed=15,
-        within_seeds=100,
     ),
     fault_of(
         "every campaign overrides the leader",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from raft_over_libp2p.config import RaftConfig
 from raft_over_libp2p.core.membership_change import ChangeKind
@@ -11,6 +12,7 @@ from raft_over_libp2p.core.ready import Role
 from raft_over_libp2p.core.trace import Tracer
 from raft_over_libp2p.types import Index, ServerID
 from tests.simulation.administrator import Administrator
+from tests.simulation.network import KINDS
 from tests.simulation.profile import Profile
 from tests.simulation.server import Server
 from tests.simulation.violation import violated
@@ -22,7 +24,7 @@ _LATENCY_S = (0.001, 0.002)
 
 
 class Directed:
-    """Servers ``s1``, ``s2`` ..., one entry a message, no pre-vote unless asked for."""
+    """Servers ``s1``, ``s2`` ..., one entry a message and no pre-vote unless asked for."""
 
     def __init__(
         self,
@@ -32,10 +34,12 @@ class Directed:
         spares: int = 0,
         pre_vote_disabled: bool = True,
         trailing_logs: int = 10240,
+        max_append_entries: int = 1,
+        call_timeout_s: float = 10.0,
         tracer: Tracer | None = None,
     ) -> None:
         raft = RaftConfig(
-            max_append_entries=1,
+            max_append_entries=max_append_entries,
             max_inflight_appends=1,
             pre_vote_disabled=pre_vote_disabled,
             trailing_logs=trailing_logs,
@@ -46,7 +50,7 @@ class Directed:
             spares=spares,
             raft=raft,
             latency_s=_LATENCY_S,
-            call_timeout_s=10.0,
+            call_timeout_s=call_timeout_s,
             flush_s=(0.0005, 0.001),
         )
         self.world = World(1, profile, tracer=tracer)
@@ -129,6 +133,16 @@ class Directed:
         """Let everything pass."""
         self.world.network.blocked.clear()
 
+    def reset(self, numbers: set[int], others: set[int]) -> None:
+        """Break all streams between the two sides, so that what was lost is noticed now."""
+        network = self.world.network
+        for a in numbers:
+            for b in others:
+                one, two = self.server(a), self.server(b)
+                for kind in KINDS:
+                    network.reset_streams(one, two, kind)
+                    network.reset_streams(two, one, kind)
+
     def slow(self, source: int, target: int, seconds: float) -> None:
         """Have messages of ``source`` to ``target`` take ``seconds`` more."""
         self.world.network.extra_s[self.server(source).id, self.server(target).id] = seconds
@@ -171,7 +185,13 @@ class Directed:
         first = server.log.first
         self.wait_for(lambda: server.disk.removed_upto > first, f"{server.id} to compact its log")
 
-    def late_append(self, source: Server, target: Server, after: int) -> None:
+    def slow_snapshots(self) -> None:
+        """Have snapshots take up to 3 s from now on: to send, to arrive, and to store."""
+        self.world.profile = replace(self.world.profile, slow_snapshot=1.0)
+
+    def late_append(
+        self, source: Server, target: Server, after: int, commit_index: int | None = None
+    ) -> None:
         """What ``source`` sent long ago arrives: all of its entries after ``after``."""
         entries = tuple(source.log[after:])
         request = AppendEntriesRequest(
@@ -180,6 +200,8 @@ class Directed:
             prev_log_index=Index(after),
             prev_log_term=source.log[after - 1].term,
             entries=entries,
-            leader_commit_index=Index(after + len(entries)),
+            leader_commit_index=Index(
+                after + len(entries) if commit_index is None else commit_index
+            ),
         )
         self.world.network.send_unasked(source, target, request)

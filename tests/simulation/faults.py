@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import random
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from types import FunctionType
+from dataclasses import dataclass, field, replace
+from types import FunctionType, MappingProxyType
 from typing import Any
+
+from tests.simulation.profile import Profile
 
 __all__ = [
     "EARLY_ANSWER_CONFIRMS_A_READ",
@@ -24,6 +27,9 @@ __all__ = [
     "Fault",
     "fault_of",
 ]
+
+_CORE = "raft_over_libp2p.core"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +42,28 @@ class Fault:
     new: str
     caught_by: frozenset[str]
     """Checkers any of which may be the first to see it."""
-    within_seeds: int = 40
+    within_seeds: int = 150
     first_seed: int = 0
     """Where to begin: dice that found the fault when it was written."""
+    world: Mapping[str, Any] = field(default_factory=dict)
+    """What is not left to the dice: fields of ``Profile``, so that few seeds are enough."""
+    raft: Mapping[str, Any] = field(default_factory=dict)
+    """The same, of ``RaftConfig``."""
+    is_judged: bool = False
+    """The naive specification is asked as well."""
     with_: tuple[Fault, ...] = field(default=(), kw_only=True)
     """Seeded with it: what would stop the fault before any harm, such as an assertion."""
-    package: str = "raft_over_libp2p.core"
+    package: str = _CORE
 
     def __str__(self) -> str:
         return self.name.replace(" ", "-")
+
+    def profile(self, seed: int) -> Profile | None:
+        """Return the world of ``seed`` as this fault needs it; None if the dice decide alone."""
+        if not self.world and not self.raft:
+            return None
+        drawn = Profile.draw(random.Random(seed))
+        return replace(drawn, raft=replace(drawn.raft, **self.raft), **self.world)
 
     @contextmanager
     def seeded(self) -> Iterator[None]:
@@ -87,9 +106,13 @@ def fault_of(
     old: str,
     new: str,
     *caught_by: str,
-    within_seeds: int = 40,
+    within_seeds: int = 150,
     first_seed: int = 0,
+    world: Mapping[str, Any] = _NOTHING,
+    raft: Mapping[str, Any] = _NOTHING,
+    is_judged: bool = False,
     with_: tuple[Fault, ...] = (),
+    package: str = _CORE,
 ) -> Fault:
     """Return a fault; the arguments are its fields."""
     return Fault(
@@ -100,7 +123,11 @@ def fault_of(
         caught_by=frozenset(caught_by),
         within_seeds=within_seeds,
         first_seed=first_seed,
+        world=world,
+        raft=raft,
+        is_judged=is_judged,
         with_=with_,
+        package=package,
     )
 
 
@@ -176,8 +203,7 @@ FAULTS = (
         "return last_index >= self.log.last_index",
         "vote only for the up to date",
         "leader completeness",
-        first_seed=13,
-        within_seeds=150,
+        world={"voters": 5, "partition_every_s": 1.0, "crash_every_s": 1.0, "client_every_s": 0.02},
     ),
     fault_of(
         "the previous term is not checked",
@@ -219,7 +245,6 @@ FAULTS = (
         "server.hard_state = type(server.hard_state)(server.term, None)\n        return True",
         "one vote a term",
         "vote is durable",
-        within_seeds=100,
     ),
     fault_of(
         "a vote is forgotten on restart",
@@ -259,7 +284,7 @@ FAULTS = (
         within_seeds=400,
     ),
     fault_of(
-        "a duplicate is acknowledged from memory",
+        "entries are acknowledged before their sync",
         "server:Server.reply_acknowledging",
         "self._reply_when(call, response, self.writes.term_batch, upto)",
         "self._reply_when(call, response, self.writes.term_batch, NO_INDEX)",
@@ -287,7 +312,6 @@ FAULTS = (
         "pass\n",
         "recovery",
         first_seed=14,
-        within_seeds=100,
     ),
     fault_of(
         "no entry of its own on election",
@@ -295,7 +319,6 @@ FAULTS = (
         'server.leadership.append(LogType.NOOP, (b"",))',
         "pass",
         "recovery",
-        within_seeds=100,
     ),
     fault_of(
         "a blank server refuses votes",
@@ -303,7 +326,6 @@ FAULTS = (
         "(is_quiet or server.is_blank)",
         "(is_quiet and not server.is_blank)",
         "recovery",
-        within_seeds=100,
     ),
     fault_of(
         "a stranger is judged like a voter",

@@ -48,6 +48,11 @@ class SnapshotKeeping:
                 world.marks["snapshot lost in a crash"] += 1
                 self._server.disk.snapshots.lose(snapshot)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a snapshot is being written."""
+        return bool(self._jobs)
+
     # -- our own
 
     def take(self, meta: SnapshotMeta) -> None:

@@ -21,7 +21,7 @@ _CAUGHT_BY = {
     "the sent commit index is not capped": {"naive sent commit"},
     "two votes in a term": {"naive vote"},
     "a vote is forgotten on restart": {"naive vote"},
-    "a duplicate is acknowledged from memory": {"naive acknowledged"},
+    "entries are acknowledged before their sync": {"naive acknowledged"},
     "what is not durable here is applied": {"naive apply"},
     "a stranger is judged like a voter": {"naive stranger"},
     "a change before a commit of the own term": {"naive change"},
@@ -52,7 +52,7 @@ def test_a_seeded_fault_is_caught_by_the_naive_specification(fault: Fault) -> No
     caught_by = ""
     with fault.seeded():
         for seed in range(fault.first_seed, fault.first_seed + fault.within_seeds):
-            violation = run_seed(seed, is_judged=True).violation
+            violation = run_seed(seed, profile=fault.profile(seed), is_judged=True).violation
             # (What a checker of the world saw first says nothing about the naive specification.)
             if violation is not None and violation.checker.startswith("naive"):
                 caught_by = violation.checker
