@@ -13,8 +13,12 @@ from node.rpc.limits import MAX_RPC_MESSAGE_BYTES
 from node.rpc.wire import ServiceID, encode_service_id
 from node.swarm.host import PeerSwarm
 from raft_over_libp2p import limits
+from raft_over_libp2p.transport.negotiation import preamble
+from raft_over_libp2p.transport.streams import SNAPSHOT_PROTOCOL
 from raft_over_libp2p.types import ServerID, Term
+from raft_over_libp2p.wire.own_messages import LEASE, READ_INDEX
 from raft_over_libp2p.wire.requests import encode_request
+from raft_over_libp2p.wire.snapshot_transfer import encode_chunk_header, encode_offer
 from tests.hostile.messages import every_request, snapshot_request, vote_requests
 from tests.hostile.world import RAFT, RPC, Victim, World, answer, open_stream
 
@@ -191,6 +195,33 @@ async def snapshots_that_lie_about_their_size(world: World) -> None:
                 nursery.start_soon(answer, stranger, victim, lie, 1.5)
 
 
+async def own_protocols_abused(world: World) -> None:
+    """Reads, leases and snapshots of this project's peers: asked by strangers and removed members,
+    in halves, with giant lengths and stale terms. None may move a leader or be installed."""
+    async with world.stranger() as stranger, world.removed_member() as removed:
+        for swarm in (stranger, removed):
+            name = ServerID(str(swarm.peer_id))
+            request = snapshot_request(name, term=_OLD_TERM, size_bytes=1 << 20)
+            offer = encode_offer(bytes(32), encode_request(request, name))
+            frames = {
+                READ_INDEX.protocol_id: [bytes(8), b"\xff" * 8, b"\xff" * 5, bytes(7) + b"\x01"],
+                LEASE.protocol_id: [bytes(24), b"\xff" * 24, b"\xff" * 100_001],
+                SNAPSHOT_PROTOCOL: [
+                    offer[:20],
+                    offer + encode_chunk_header(_OLD_TERM, 0, 4) + b"lies",
+                    offer + encode_chunk_header(_OLD_TERM, 1 << 62, 4) + b"lies",
+                    offer + b"\xff" * 20,
+                    bytes(32) + _NEW + b"\xdd" + _GIANT,
+                ],
+            }
+            async with trio.open_nursery() as nursery:
+                for victim in world.victims:
+                    for protocol, sent in frames.items():
+                        for frame in sent:
+                            begun = preamble(protocol) + frame
+                            nursery.start_soon(answer, swarm, victim, begun, 1)
+
+
 async def a_flood_of_calls(world: World) -> None:
     """gorpc: hundreds of calls in gusts, arguments over the limit, and what is no call."""
     log_pin = encode_service_id(ServiceID("Consensus", "LogPin"))
@@ -224,6 +255,7 @@ ATTACKS: dict[str, tuple[Callable[[World], Awaitable[None]], ...]] = {
         giant_lengths_and_deep_nesting,
         half_frames_held_open,
         snapshots_that_lie_about_their_size,
+        own_protocols_abused,
     ),
     "floods": (a_flood_of_streams, a_flood_by_a_member, a_flood_of_calls),
 }
