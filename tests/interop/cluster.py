@@ -41,7 +41,10 @@ one_among_two = pytest.mark.parametrize(
 )
 each_leads = pytest.mark.parametrize("leading", ["go", "python"])
 
-_ATTEMPTS: Final = 10
+_TRANSFERS: Final = 10
+_LOOKS: Final = 100
+"""10 s, as other waits: a leader that is gone is named until two heartbeat timeouts have passed."""
+_PAUSE_S: Final = 0.1
 
 
 def language_of(peer: PeerProcess) -> Language:
@@ -87,24 +90,24 @@ def _names(languages: Sequence[Language], first: int) -> list[str]:
 
 async def agree(peers: Sequence[PeerProcess]) -> list[PeerProcess]:
     """Wait until all of ``peers`` follow one of them, and return that one, then the others."""
-    for _ in range(_ATTEMPTS):
+    for _ in range(_LOOKS):
         named = {(await peer.wait(leader=True)).leader for peer in peers}
         led = [peer for peer in peers if {peer.id} == named]
         if led and (await led[0].status()).state == "Leader":
             return [*led, *(peer for peer in peers if peer is not led[0])]
-        await trio.sleep(0.1)  # an election is under way
+        await trio.sleep(_PAUSE_S)  # an election is under way
     raise AssertionError(f"{[peer.name for peer in peers]} do not agree on a leader: {named}")
 
 
 async def led_by(language: Language, peers: Sequence[PeerProcess]) -> list[PeerProcess]:
     """Have a peer of ``language`` lead, by a transfer if need be; return it, then the others."""
-    for _ in range(_ATTEMPTS):
+    for _ in range(_TRANSFERS):
         leader, *others = await agree(peers)
         if language_of(leader) == language:
             return [leader, *others]
         heir = next(peer for peer in others if language_of(peer) == language)
         await leader.ask("transfer", peer=heir.id)
-    raise AssertionError(f"no {language} peer came to lead in {_ATTEMPTS} transfers")
+    raise AssertionError(f"no {language} peer came to lead in {_TRANSFERS} transfers")
 
 
 async def await_applied(peers: Sequence[PeerProcess], index: int) -> None:

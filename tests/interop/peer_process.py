@@ -39,7 +39,7 @@ class PeerError(Exception):
 class PeerOptions:
     """What the peer is started with; each field is the flag of its name, None its default.
 
-    Times are texts in Go's form (``"300ms"``). The Raft timers default to half of
+    Times are texts in Go's form (``"300ms"``). The Raft timers default to less than
     hashicorp/raft's, which keeps tests short; the lease is as long as it may be, because on a busy
     machine a leader that gets no processor for that long leads no more.
     """
@@ -56,9 +56,9 @@ class PeerOptions:
     """An ``identity.json``; without it the key comes from the peer's name."""
     store: str | None = None
     record: bool | None = None
-    heartbeat_timeout: str = "500ms"
-    election_timeout: str = "500ms"
-    leader_lease_timeout: str = "500ms"
+    heartbeat_timeout: str = "800ms"
+    election_timeout: str = "800ms"
+    leader_lease_timeout: str = "800ms"
     commit_timeout: str = "20ms"
     max_append_entries: int | None = None
     trailing_logs: int | None = None
