@@ -33,7 +33,7 @@ class RealDiskProfile:
         return RealDiskProfile(
             segment_bytes=dice.choice((1024, 1024, 2048, 4096)),
             kill_share=dice.choice((0.0, 0.4, 0.8)),
-            io_fails=dice.choice((0.0, 0.001, 0.005)),
-            dies_at_start=dice.choice((0.0, 0.2)),
+            io_fails=dice.choice((0.0, 0.002, 0.02)),
+            dies_at_start=dice.choice((0.0, 0.2, 0.5)),
             bit_flips=dice.choice((0.0, 0.3)),
         )
