@@ -264,6 +264,12 @@ class RealDisk(Disk):
 
     def recover(self) -> None:
         """Start from what is on the disk: anew after a crash, or in a process that had no space."""
+        try:
+            self._start_at_last()
+        except StorageError as error:
+            violated("storage", f"{self.server_id} refuses what a crash left: {error}")
+
+    def _start_at_last(self) -> None:
         if self._is_down:
             self._end_process()
             while self.world.has_faults and self.dice.random() < self._profile.dies_at_start:
@@ -275,14 +281,11 @@ class RealDisk(Disk):
 
     def _start(self) -> None:
         """Do as the driver does before it makes its machine, and check what comes of it."""
-        try:
-            if self._is_down:
-                self.folder = self._open(self.fs)
-                self._is_down = self.is_broken = False
-            self._take_over_what_is_found()
-            initial = self._load(self.folder)
-        except StorageError as error:
-            violated("storage", f"{self.server_id} refuses what a crash left: {error}")
+        if self._is_down:
+            self.folder = self._open(self.fs)
+            self._is_down = self.is_broken = False
+        self._take_over_what_is_found()
+        initial = self._load(self.folder)
         super().recover()
         self._check(initial)
         self._writer = self._new_writer()

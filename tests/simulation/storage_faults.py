@@ -8,9 +8,9 @@ __all__ = ["STORAGE_FAULTS"]
 
 
 def _fault(
-    name: str, where: str, old: str, new: str, *with_: Fault, within_seeds: int = 40
+    name: str, where: str, old: str, new: str, *, first_seed: int = 0, within_seeds: int = 40
 ) -> Fault:
-    """``within_seeds`` counts seeds with real disks only."""
+    """Return a fault; seeds without real disks do not count."""
     return Fault(
         name=name,
         where=where,
@@ -18,7 +18,7 @@ def _fault(
         new=new,
         caught_by=frozenset({"storage"}),
         within_seeds=within_seeds,
-        with_=with_,
+        first_seed=first_seed,
         package="raft_over_libp2p.storage",
     )
 
@@ -74,6 +74,8 @@ STORAGE_FAULTS = (
         "log_store:SegmentedLog._append_batch",
         "self._remains_bytes = size",
         "pass",
+        first_seed=1286,
+        within_seeds=5,
     ),
     _fault(
         "a start trusts what it read",
@@ -82,27 +84,23 @@ STORAGE_FAULTS = (
         "scan.segments[-1].capacity = tail.file.size()\n    return",
     ),
     _fault(
-        "a start takes a new name of the vote file for durable",
-        "vote_store:VoteStore.__init__",
-        "    _write_file(fs, directory, self._saved)\n",
-        "",
-    ),
-    _fault(
         "a new segment's name is not synced",
         "segment:create_segment",
         "    fs.sync_directory(directory)\n",
         "",
     ),
     _fault(
-        "segments are removed newest first",
-        "log_store:SegmentedLog.remove_prefix",
-        "        for number in sorted(self._segments):",
-        "        for number in sorted(self._segments, reverse=True)[2:]:",
+        "removed segments are not synced one by one",
+        "log_store:SegmentedLog._remove_segment",
+        "    self._fs.sync_directory(self._directory)\n",
+        "",
     ),
     _fault(
         "a log that a snapshot disagrees with is kept",
         "recovery:load_initial_state",
         "if not _follows(log, snapshot):",
         "if False:",
+        first_seed=567,
+        within_seeds=5,
     ),
 )

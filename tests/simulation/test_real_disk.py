@@ -14,7 +14,7 @@ from tests.simulation.seeds import replay_command, run_seed
 from tests.simulation.storage_faults import STORAGE_FAULTS
 from tests.simulation.world import World
 
-_SEEDS = [seed for seed in range(1000) if RealDiskProfile.draw(seed) is not None]
+_SEEDS = [seed for seed in range(1500) if RealDiskProfile.draw(seed) is not None]
 _VOTE = HardState(Term(2), ServerID("s1"))
 
 
