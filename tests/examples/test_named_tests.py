@@ -16,7 +16,11 @@ import raft_over_libp2p
 
 ROOT: Final = Path(__file__).parents[2]
 RULES: Final = (ROOT / "docs/mixed-cluster-rules.md").read_text()
-TEXTS: Final = {"rules": RULES, "features": (ROOT / "docs/features.md").read_text()}
+TEXTS: Final = {
+    "rules": RULES,
+    "features": (ROOT / "docs/features.md").read_text(),
+    "testing": (ROOT / "docs/testing.md").read_text(),
+}
 _TEST: Final = re.compile(r"\btests/[\w/-]+\.(?:txt|py(?:::\w+)*)")
 _SHOWN_BY_GO: Final = {1, 2, 3, 4, 5, 14, 15, 17, 19, 20, 21, 22}
 """Rules that were seen to be needed with a real hashicorp/raft, and so are held with one."""

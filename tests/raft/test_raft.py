@@ -16,7 +16,11 @@ from raft_over_libp2p.errors import (
     ProposalRefused,
     ReadIndexUnsupported,
 )
-from raft_over_libp2p.limits import MAX_ENTRY_DATA_BYTES, MAX_PROPOSALS_QUEUED
+from raft_over_libp2p.limits import (
+    MAX_ENTRY_DATA_BYTES,
+    MAX_PROPOSAL_BYTES_QUEUED,
+    MAX_PROPOSALS_QUEUED,
+)
 from raft_over_libp2p.types import Index
 from tests.raft.cluster import IDS, Cluster, Node, running, wait_until_equal
 
@@ -261,6 +265,19 @@ async def test_more_operations_than_the_limit_are_refused_at_once(autojump_clock
 
         with pytest.raises(ProposalRefused, match="wait already"):
             await leader.raft.apply_many([b""] * (MAX_PROPOSALS_QUEUED + 1), timeout_s=5)
+
+        assert [] == leader.fsm.applied
+
+
+async def test_more_bytes_than_the_limit_are_refused_at_once(autojump_clock) -> None:
+    async with running() as cluster:
+        leader = await cluster.leader()
+        data = [bytes(MAX_ENTRY_DATA_BYTES)] * (
+            MAX_PROPOSAL_BYTES_QUEUED // MAX_ENTRY_DATA_BYTES + 1
+        )
+
+        with pytest.raises(ProposalRefused, match="bytes wait already"):
+            await leader.raft.apply_many(data, timeout_s=5)
 
         assert [] == leader.fsm.applied
 

@@ -215,6 +215,42 @@ async def test_streams_opened_too_fast_are_refused_though_few_are_open(is_member
         assert answered >= burst
 
 
+async def test_streams_beyond_the_limit_for_all_peers_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "MAX_INBOUND_STREAMS", 3)
+    async with raw_world() as world:
+        for _ in range(3):
+            await world.open_stream()
+        with trio.fail_after(5):
+            while len(world.transport._inbound._streams) < 3:
+                await trio.lowlevel.checkpoint()
+
+        assert await _try_to_open(world) == b""
+        assert world.transport.refused == {"UnauthorisedPeer": 1}
+
+
+async def test_unfinished_messages_of_all_peers_share_one_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "MAX_DECODE_BYTES", 1 * limits.MIB)
+    entry = b"\x00\x81\xa7Entries\x91\x81\xa4Data\xc6" + (limits.MIB).to_bytes(4, "big")
+    async with raw_world() as world:
+        one = await world.open_stream(entry + bytes(600 * limits.KIB))
+        with trio.fail_after(5):
+            while world.transport._inbound.buffered_bytes < 600 * limits.KIB:
+                await trio.lowlevel.checkpoint()
+        other = await world.open_stream(entry + bytes(600 * limits.KIB))
+
+        assert await rest_of(other) == b""
+        assert world.transport.refused == {"FrameTooLarge": 1}
+        await one.reset()
+        with trio.fail_after(5):
+            while world.transport._inbound.buffered_bytes:
+                await trio.lowlevel.checkpoint()
+        assert await world.is_well()
+
+
 async def _open_and_end(world: World) -> None:
     stream = await world.open_stream()
     before = len(world.transport._inbound._streams)
