@@ -44,7 +44,7 @@ class TransferCheck:
         if not server.log.latest.configuration.is_voter(target) or target == server.id:
             violated("transfers", f"{server.id} hands over to {target}")
         self._target = target
-        self._deadline = server.local_now() + server.world.profile.raft.election_timeout_s
+        self._deadline = server.local_now() + server.config.election_timeout_s
         self._late_turns = 0
 
     def ended(self, server: Server, ended: TransferEnded) -> None:

@@ -66,7 +66,7 @@ class GoRaft:
         self.server = server
         self.world = server.world
         self.disk = server.go_disk
-        self.config = server.world.profile.raft
+        self.config = server.config
         disk = self.disk
         self.term = disk.current_term
         self.role = Role.FOLLOWER

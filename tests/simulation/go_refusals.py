@@ -60,6 +60,5 @@ def _refuses(world: World, voter: Server, candidate: Server) -> bool:
     known = voter.log.latest.configuration
     if known.servers and not known.is_voter(candidate.id):
         return True
-    profile = world.profile
-    asks_first = not (candidate.is_go or profile.raft.pre_vote_disabled)
-    return profile.go_is_1_6 and asks_first
+    asks_first = not (candidate.is_go or candidate.config.pre_vote_disabled)
+    return world.profile.go_is_1_6 and asks_first

@@ -371,7 +371,7 @@ class GoServer(Server):
     # -- snapshots of its own
 
     def _arm_snapshots(self, core: int) -> None:
-        delay_s = self.world.profile.raft.snapshot_interval_s * (1.0 + self.world.dice.random())
+        delay_s = self.config.snapshot_interval_s * (1.0 + self.world.dice.random())
         self.world.push(self.world.now + delay_s, self._on_snapshot_timer, core)
 
     def _on_snapshot_timer(self, core: int) -> None:
@@ -379,7 +379,7 @@ class GoServer(Server):
             return
         raft = self.raft
         gone = raft.last_log[0] - raft.last_snapshot[0]
-        if not self.is_paused and (gone < 0 or gone >= self.world.profile.raft.snapshot_threshold):
+        if not self.is_paused and (gone < 0 or gone >= self.config.snapshot_threshold):
             self.take_snapshot()
         self._arm_snapshots(core)
 

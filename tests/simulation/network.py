@@ -127,6 +127,8 @@ class Network:
         """One-way links that deliver nothing."""
         self.extra_s: dict[tuple[ServerID, ServerID], float] = {}
         """Time that a one-way link adds to each message."""
+        self.gone: set[ServerID] = set()
+        """Whose machine is off: no reset tells of it, not even to who called before."""
         self.snapshots = SnapshotStreams(self)
         self._next_inbound = 1
         self._broken: dict[tuple[ServerID, ServerID, int], Flight] = {}
@@ -347,6 +349,9 @@ class Network:
         first = self._broken.get(stream)
         if not flight.is_alone and (first is None or not self.is_open(first)):
             self._broken[stream] = flight
+        if flight.target.id in self.gone:
+            world.marks["half-open streams"] += 1
+            return
         if not is_silent and world.dice.random() < 0.5:
             world.push(world.now + world.dice.random() * 0.1, self.fail, flight)
 
@@ -372,11 +377,11 @@ class Network:
         if flight.kind == READ:
             # It asks beside an open call only if its leader was forgotten and found again, which
             # takes a heartbeat timeout; and no call is open for longer than its time limit.
-            profile = self.world.profile
-            limit += int(profile.call_timeout_s / profile.raft.heartbeat_timeout_s) + 1
+            timeout_s = self.world.profile.call_timeout_s
+            limit += int(timeout_s / source.config.heartbeat_timeout_s) + 1
         if flight.kind == APPEND:
             # A refusal gives the window up, and those behind it are refused in their turn.
-            limit = 2 * self.world.profile.raft.max_inflight_appends
+            limit = 2 * source.config.max_inflight_appends
         if flight.kind != SNAPSHOT and self.world.profile.change_every_s:
             limit *= 4  # who leaves and comes back is a new peer, to whom nothing is on its way
         if count > limit and not self.world.profile.fails_alone and not source.is_go:

@@ -70,6 +70,9 @@ class Profile:
     real_disk: RealDiskProfile | None = None
     """The servers that are not Go peers run on the project's own storage code."""
 
+    storms: frozenset[str] = frozenset()
+    """Which of ``storms.STORMS`` strike."""
+
     drop: float = 0.0
     duplicate: float = 0.0
     slow_network: float = 0.0

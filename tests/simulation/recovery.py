@@ -69,6 +69,7 @@ class Recovery:
             snapshot_fails=0.0,
         )
         world.network.blocked.clear()
+        world.network.extra_s.clear()
         world.full_disks.clear()
         for server in world.everyone:
             if server.machine is None:

@@ -68,6 +68,8 @@ class Server:
     ) -> None:
         self.world = world
         self.id = server_id
+        self.config = world.profile.raft
+        """What it starts with next, and runs with."""
         self.disk = self._new_disk(hard_state, entries)
         self.machine: Machine | None = None
         self.process = 0
@@ -172,7 +174,7 @@ class Server:
         covered = newest.meta.index if newest is not None else 0
         self.machine = self.world.machine_type(
             server_id=self.id,
-            config=self.world.profile.raft,
+            config=self.config,
             log=disk,
             initial=InitialState(
                 hard_state=disk.hard_state,

@@ -46,6 +46,7 @@ from tests.simulation.real_disk_profile import RealDiskProfile
 from tests.simulation.recovery import Recovery
 from tests.simulation.server import Server
 from tests.simulation.small_limits import small_limits
+from tests.simulation.storms import Storms, draw_storms
 from tests.simulation.violation import Violation
 
 __all__ = ["World"]
@@ -68,7 +69,9 @@ class World:
         self.dice = random.Random(seed)
         if profile is None:
             profile = Profile.draw_mixed(self.dice, random.Random(f"go {seed}"))
-            profile = replace(profile, real_disk=RealDiskProfile.draw(seed))
+            profile = replace(
+                profile, real_disk=RealDiskProfile.draw(seed), storms=draw_storms(seed)
+            )
         self.disk_dice = random.Random(f"disk {seed}")
         """What is drawn for real storage code, so that other seeds are what they were."""
         self.profile = profile
@@ -169,6 +172,7 @@ class World:
             with small_limits() if self.profile.has_small_limits else nullcontext():
                 self.start()
                 Nemesis(self)
+                Storms(self)
                 Administrator(self)
                 self.push(self.now, self.workload.run, None)
                 self.run_until(lambda: self.steps >= steps)
@@ -206,6 +210,7 @@ class World:
         """Start ``server`` again, if it is still down."""
         if server.machine is not None:
             return
+        self.network.gone.discard(server.id)
         self.tell(f"{server.id} starts with {len(server.disk.image)} entries")
         server.start()
         for other in self.everyone:
