@@ -74,7 +74,7 @@ STORAGE_FAULTS = (
         "log_store:SegmentedLog._append_batch",
         "self._remains_bytes = size",
         "pass",
-        first_seed=1286,
+        first_seed=366,
         within_seeds=5,
     ),
     _fault(
@@ -82,6 +82,7 @@ STORAGE_FAULTS = (
         "log_scan:_make_durable",
         "tail.file.close()",
         "scan.segments[-1].capacity = tail.file.size()\n    return",
+        first_seed=405,
     ),
     _fault(
         "a new segment's name is not synced",
