@@ -20,6 +20,9 @@ STEPS = 10
 """Steps of one seed; each has a crash at every moment of it."""
 _LARGE = 30
 """Entries of an append that fills more than a segment."""
+_MOST_OF_A_MOMENT = 200
+"""Images of one moment that are all looked at; where there are more, so many are drawn by dice, so
+that the images are of many workloads and not of the few moments with thousands."""
 
 
 @dataclass(slots=True)
@@ -64,7 +67,7 @@ def _count(dice: random.Random) -> int:
 
 
 def _log_and_vote(seed: int, dice: random.Random) -> int:
-    world = CrashWorld(seed=seed)
+    world = CrashWorld(seed=seed, most_images=_MOST_OF_A_MOMENT)
     term = 1
 
     def append() -> None:
@@ -102,7 +105,7 @@ def _log_and_vote(seed: int, dice: random.Random) -> int:
 
 
 def _snapshots(seed: int, dice: random.Random) -> int:
-    world = SnapshotWorld(retain=dice.randint(1, 3), seed=seed)
+    world = SnapshotWorld(retain=dice.randint(1, 3), seed=seed, most_images=_MOST_OF_A_MOMENT)
 
     def term() -> int:
         newest = world.durable.log[-1].term if world.durable.log else world.durable.term

@@ -9,7 +9,7 @@ loses power again, and recovers again.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from raft_over_libp2p.core.ready import HardState
@@ -81,6 +81,7 @@ class SnapshotWorld:
     fs: FakeFileSystem = field(default_factory=FakeFileSystem)
     seed: int = 1
     images: int = 0
+    most_images: int | None = None
     durable: Start = Start()
     wanted: Start = Start()
     folder: DataFolder = field(init=False)
@@ -144,8 +145,19 @@ class SnapshotWorld:
 
         self.step(self.durable, reopen)
 
+    def _crash_images(self) -> Iterator[FakeFileSystem]:
+        """Yield every image a crash may leave now; of more than ``most_images``, so many by dice."""
+        if self.most_images is None:
+            yield from self.fs.crash_images(MOST_IMAGES)
+            return
+        try:
+            yield from self.fs.crash_images(self.most_images)
+        except ValueError:
+            for _ in range(self.most_images):
+                yield self.fs.crash(self.dice)
+
     def check_crashes(self) -> None:
-        for image in self.fs.crash_images(MOST_IMAGES):
+        for image in self._crash_images():
             self.images += 1
             found = self.recover(image, (self.durable, self.wanted))
             self.use_crash_recover(image, found)
