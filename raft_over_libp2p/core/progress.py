@@ -56,6 +56,7 @@ class Progress:
         "snapshot_in_doubt",
         "snapshot_pinned",
         "storage_reject",
+        "tail_asked",
     )
 
     def __init__(
@@ -65,9 +66,7 @@ class Progress:
         self.match_index = NO_INDEX
         self.next_index = next_index
         self.mode = ProgressMode.PROBE
-        self.epoch = 0
-        self.inflight = 0
-        self.inflight_bytes = 0
+        self.epoch = self.inflight = self.inflight_bytes = 0
         self.failures = 0
         self.back_off_cap_s = back_off_cap_s
         self.retry_at = math.inf
@@ -99,6 +98,8 @@ class Progress:
         """Its log ends here at most: what it named when it refused an entry, or was sent since."""
         self.owes_round_trip = False
         """No entries before it answered an empty append: it may still take in a snapshot, or hold more."""
+        self.tail_asked = NO_INDEX
+        """Last entry of its log above a snapshot of ours, which it was asked whether it is ours."""
         self.storage_reject: Index | None = None
         """Previous entry of the append that it could not store last."""
         self.round_goal: Index | None = None
@@ -108,8 +109,7 @@ class Progress:
         """Index of the configuration that it is no member of, once it was removed."""
         self.forgotten_at = math.inf
         """When a removed peer is told of its removal no longer."""
-        self.last_error = ""
-        self.last_failure = ""
+        self.last_error = self.last_failure = ""
         self.failed_at: float | None = None
 
     def fail(self, now: float, error: str) -> None:

@@ -220,6 +220,12 @@ def _on_reject(
             f"{response.last_log} now: it lost its log",
         )
         leadership.start_over(peer, Index(response.last_log + 1))
+    elif _may_be_ours(server, peer, call, response.last_log):
+        # A Go peer with entries above a snapshot knows the snapshot's no more. They may be those
+        # that we sent after it, whose answer was lost: it is asked for the last of them, once.
+        peer.tail_asked = response.last_log
+        peer.probe(Index(response.last_log + 1))
+        peer.owes_round_trip = True
     elif call.prev in {NO_INDEX, peer.snapshot_acknowledged}:
         # A stale tail over a snapshot it took from us (15), or a state that it does not trust.
         snapshot_sending.require_beyond(server, peer, response.last_log)
@@ -229,3 +235,12 @@ def _on_reject(
         peer.back_off(server.now, f"refuses entry {peer.match_index}, which it acknowledged")
         peer.next_index = Index(min(response.last_log, server.log.last_index) + 1)
         peer.owes_round_trip = True
+
+
+def _may_be_ours(server: Server, peer: Progress, call: AppendCall, last_log: Index) -> bool:
+    """Tell whether what ``peer`` holds above the snapshot it acknowledged was never asked about."""
+    return (
+        call.prev == peer.snapshot_acknowledged
+        and call.prev < last_log <= server.log.last_index
+        and last_log != peer.tail_asked
+    )

@@ -300,9 +300,23 @@ class MemoryCluster(Generic[Op, Machine]):
         except Exception as error:
             self._failures.append(error)
             raise
+        except BaseExceptionGroup as group:
+            # It failed while the block was left: who waited for it had been told already.
+            _, failed = group.split(trio.Cancelled)
+            if failed is not None:
+                self._failures.append(_innermost(failed))
+            raise
         finally:
             server._run = None  # noqa: SLF001
             is_over.set()
+
+
+def _innermost(group: BaseExceptionGroup[BaseException]) -> Exception:
+    """Return the first error in ``group`` that is no group."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, Exception) else LocalProtocolError(repr(error))
 
 
 @asynccontextmanager

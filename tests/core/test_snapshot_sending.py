@@ -274,7 +274,23 @@ class TestRule15AStaleTailOverASnapshot:
         solo.respond(install(solo, "b"), installed(solo))
         (append,) = solo.appends("b")
         solo.respond(append, solo.reject(last_log))
+        for _ in range(5):
+            # Whether its last entry is one of ours: it is not, nor are those before it.
+            for asked in solo.appends("b"):
+                solo.respond(asked, solo.reject(last_log))
         return solo
+
+    def test_what_it_holds_above_the_snapshot_may_be_ours_and_is_asked_for_once(self) -> None:
+        """One of two: nothing can be agreed on without it, and an answer of it was lost."""
+        solo = leader()
+        solo.acknowledge_all("c")
+        solo.respond(install(solo, "b"), installed(solo))
+        (append,) = solo.appends("b")
+        solo.respond(append, solo.reject(14))
+        (asked,) = solo.appends("b")
+        assert (14, ()) == (asked.request.prev_log_index, asked.request.entries)
+        solo.respond(asked, solo.success(14))
+        assert solo.progress("b").match_index == 14
 
     def test_mixed_rule_15_a_snapshot_behind_its_last_entry_is_sent(self) -> None:
         solo = self.refused(12)

@@ -18,6 +18,9 @@ __all__ = ["Recovery"]
 
 _STALL_S = 10.0
 """Longest time without anything new stored, committed or applied, beyond what a lost call may take to fail."""
+_DUEL_S = 30.0
+"""Without pre-vote a server that was removed and never heard of it campaigns on, and takes the votes of
+laggards (thesis 4.2.3): some elections are lost to it, until the dice let another be first."""
 _GO_BACK_OFF_S = 11.0
 """A Go leader waits so long at most before it tries a peer again."""
 _RECOVERY_S = 120.0
@@ -130,6 +133,8 @@ class Recovery:
         stall_s = world.profile.call_timeout_s + _STALL_S
         if world.profile.go_peers:
             stall_s += _GO_BACK_OFF_S
+        if world.profile.raft.pre_vote_disabled:
+            stall_s += _DUEL_S
         is_stalled = world.now - self._progress_at > stall_s
         return is_stalled or world.now - self._healed_at > _RECOVERY_S
 

@@ -75,8 +75,9 @@ def _log_and_vote(seed: int, dice: random.Random) -> int:
 
     def truncate() -> None:
         last = len(world.durable.log)
-        if last > world.removed_upto:
-            first = dice.randint(world.removed_upto + 1, last)
+        # One entry stays: the model does not say where a log begins that holds none.
+        if last > world.removed_upto + 1:
+            first = dice.randint(world.removed_upto + 2, last)
             world.append(dice.randint(0, 3), term, truncate_from=first)
 
     def vote() -> None:
