@@ -238,7 +238,9 @@ class Driver:
             self.metrics.turned(begun, trio.current_time())
             self.log_writer.flush()
             if self._storage_error is not None:
-                self._handle_storage_error(self._storage_error)
+                while not self._handle_storage_error(self._storage_error):  # noqa: ASYNC110
+                    # Nothing is done meanwhile: what is durable cannot be made to fit yet.
+                    await trio.sleep(_DISK_PROBE_INTERVAL_S)
 
     async def _park(self) -> None:
         def abort(_raise_cancel: Callable[[], object]) -> trio.lowlevel.Abort:
@@ -445,7 +447,7 @@ class Driver:
             self._storage_error = error
             self.wake()
 
-    def _handle_storage_error(self, error: StorageError) -> None:
+    def _handle_storage_error(self, error: StorageError) -> bool:
         """Stop; or on a full disk, start the core again from what is durable (rule 9).
 
         The old core may already have sent an entry it could not write, so it must never
@@ -455,7 +457,6 @@ class Driver:
             raise error
         now = trio.current_time()
         why = "the disk of this server is full"
-        self._storage_error = None
         self.metrics.write_failed()
         self.proposals.fail_all(why)
         self.reads.fail_all(why)
@@ -465,7 +466,11 @@ class Driver:
         self._to_apply.clear()
         self.snapshots.drop_partial()
         self._next_disk_probe = now + _DISK_PROBE_INTERVAL_S
-        durable = load_initial_state(self.folder, _CODEC)
+        try:
+            durable = load_initial_state(self.folder, _CODEC)
+        except DiskFull:
+            return False  # A snapshot is there and the log behind it cannot be begun yet.
+        self._storage_error = None
         if durable.snapshot is not None and durable.snapshot.index > self.applied_index:
             # A leader's snapshot reached the disk and was not adopted: what is durable counts.
             self.snapshots.restore_newest(durable.snapshot)
@@ -487,3 +492,4 @@ class Driver:
             self.snapshots.drop(call)
         self._unanswered.clear()
         self.wake()
+        return True
