@@ -238,9 +238,7 @@ class Driver:
             self.metrics.turned(begun, trio.current_time())
             self.log_writer.flush()
             if self._storage_error is not None:
-                while not self._handle_storage_error(self._storage_error):  # noqa: ASYNC110
-                    # Nothing is done meanwhile: what is durable cannot be made to fit yet.
-                    await trio.sleep(_DISK_PROBE_INTERVAL_S)
+                await self._start_over()
 
     async def _park(self) -> None:
         def abort(_raise_cancel: Callable[[], object]) -> trio.lowlevel.Abort:
@@ -447,17 +445,32 @@ class Driver:
             self._storage_error = error
             self.wake()
 
-    def _handle_storage_error(self, error: StorageError) -> bool:
+    async def _start_over(self) -> None:
         """Stop; or on a full disk, start the core again from what is durable (rule 9).
 
         The old core may already have sent an entry it could not write, so it must never
         write another at that place in the same term: it is dropped, leadership with it.
+
+        A snapshot may be durable behind which the log cannot be begun before there is space:
+        until then this server does nothing but refuse what it is asked.
         """
-        if not isinstance(error, DiskFull):
-            raise error
-        now = trio.current_time()
-        why = "the disk of this server is full"
         self.metrics.write_failed()
+        while True:
+            error, self._storage_error = self._storage_error, None
+            if error is not None and not isinstance(error, DiskFull):
+                raise error
+            self._give_up_core()
+            try:
+                durable = load_initial_state(self.folder, _CODEC)
+            except DiskFull:
+                await trio.sleep(_DISK_PROBE_INTERVAL_S)
+            else:
+                self._restart_core(durable)
+                return
+
+    def _give_up_core(self) -> None:
+        """Hand out nothing more of this core, and tell everybody who waits for it."""
+        why = "the disk of this server is full"
         self.proposals.fail_all(why)
         self.reads.fail_all(why)
         self.snapshots.restore.abandon(why)
@@ -465,12 +478,21 @@ class Driver:
         self.log_writer.next_generation()
         self._to_apply.clear()
         self.snapshots.drop_partial()
-        self._next_disk_probe = now + _DISK_PROBE_INTERVAL_S
-        try:
-            durable = load_initial_state(self.folder, _CODEC)
-        except DiskFull:
-            return False  # A snapshot is there and the log behind it cannot be begun yet.
-        self._storage_error = None
+        self._next_disk_probe = trio.current_time() + _DISK_PROBE_INTERVAL_S
+        if self.role is not Role.FOLLOWER:
+            self._observe(RoleChanged(Role.FOLLOWER, self.role_changed.term))
+        if self.leader is not None:
+            self._observe(LeaderChanged(None, self.leader_changed.term))
+        # What the old core was told is not the next one's, and requests are refused here.
+        self._events.clear()
+        refusal = ErrorResponse(error=why)
+        self.transport.send([Reply(call, refusal) for call in self._unanswered])
+        for call in self._unanswered:
+            self.snapshots.drop(call)
+        self._unanswered.clear()
+
+    def _restart_core(self, durable: InitialState) -> None:
+        """Go on with a new core from ``durable``, in the numbering of the old one."""
         if durable.snapshot is not None and durable.snapshot.index > self.applied_index:
             # A leader's snapshot reached the disk and was not adopted: what is durable counts.
             self.snapshots.restore_newest(durable.snapshot)
@@ -482,14 +504,5 @@ class Driver:
             first_batch=self.core.next_batch,
             campaign_after_write=True,
         )
-        self.core = self._new_core(restart, now)
-        term = restart.hard_state.term
-        self._observe(RoleChanged(Role.FOLLOWER, term))
-        self._observe(LeaderChanged(None, term))
-        refusal = ErrorResponse(error=why)
-        self.transport.send([Reply(call, refusal) for call in self._unanswered])
-        for call in self._unanswered:
-            self.snapshots.drop(call)
-        self._unanswered.clear()
+        self.core = self._new_core(restart, trio.current_time())
         self.wake()
-        return True

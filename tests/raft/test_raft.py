@@ -348,52 +348,6 @@ async def test_a_failing_disk_stops_the_server_with_one_plain_error(autojump_clo
         await run_until_it_fails()
 
 
-async def overfill(node: Node) -> None:
-    """Have a leader take more than its disk has room for."""
-    node.fs.capacity_bytes = 0
-    with pytest.raises((OutcomeUnknown, ProposalRefused)):
-        await node.raft.apply_many([bytes(60000)] * 8, timeout_s=5)
-
-
-async def test_rule_9_a_leader_whose_disk_is_full_leaves_its_term_at_once(autojump_clock) -> None:
-    """Mixed-cluster rule 9: leadership ends before anything else, and nothing is written twice."""
-    async with running() as cluster:
-        leader = await cluster.leader()
-
-        await overfill(leader)
-
-        assert not leader.raft.is_leader
-
-
-async def test_rule_9_a_cluster_goes_on_when_its_leader_has_no_room(autojump_clock) -> None:
-    async with running() as cluster:
-        old = await cluster.leader()
-        term = old.raft.status().core.term
-        await overfill(old)
-
-        with trio.fail_after(60):
-            new = await cluster.leader()
-            while new.raft.status().core.term == term:
-                await new.raft.changed()
-                new = await cluster.leader()
-
-        await new.raft.apply(b"small", timeout_s=20)
-        assert [b"small"] == new.fsm.applied
-
-
-async def test_rule_9_a_server_takes_part_again_when_its_disk_has_room(autojump_clock) -> None:
-    async with running() as cluster:
-        old = await cluster.leader()
-        await overfill(old)
-        old.fs.capacity_bytes = None
-        with trio.fail_after(60):
-            new = await cluster.leader()
-
-        await new.raft.apply_many([bytes(60000)] * 8, timeout_s=20)
-
-        await wait_until_equal([old], new.fsm.applied)
-
-
 async def fill_and_compact(leader: Node, count: int = 30) -> None:
     """Have some entries agreed on and kept by a snapshot alone."""
     await leader.raft.apply_many([b"%d" % number for number in range(count)], timeout_s=5)
