@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -268,29 +268,31 @@ class Driver:
         if self.proposals.has_new:
             if self.proposals.has_requests:
                 # The table must know what this turn's events did to the log.
-                has_changed = self._discharge(core.take_ready())
+                has_changed = self._discharge(core.take_ready(), now)
             self.proposals.hand_in(core, self.requests, now)
         if self.reads.has_new:
             self.reads.hand_in(core, now)
-        has_changed = self._discharge(core.take_ready()) or has_changed
+        has_changed = self._discharge(core.take_ready(), now) or has_changed
         if self._to_apply:
             has_changed = True
-            core.handle(Applied(self._apply_some()), now)
-            self._discharge(core.take_ready())
+            core.handle(Applied(self._apply_some(now)), now)
+            self._discharge(core.take_ready(), now)
         self.snapshots.answer_waiters()
         if has_changed and self._has_change_waiters:
             self._has_change_waiters = False
             self._changed.set()
             self._changed = trio.Event()
 
-    def _discharge(self, ready: Ready) -> bool:
-        """Do what ``ready`` asks, but for applying; return whether waiters must look again."""
+    def _discharge(self, ready: Ready, now: float) -> bool:
+        """Do what ``ready`` asks, but for applying; return whether waiters must look again.
+
+        ``now`` is the turn's: many a turn has nothing of what is timed.
+        """
         size_bytes = 0
         if ready.write is not None:
             size_bytes = sum([len(encode_entry(entry)) for entry in ready.write.append])
             self.requests.follow(ready.write)
-        self.metrics.discharged(ready, size_bytes, trio.current_time())
-        if ready.write is not None:
+            self.metrics.written(ready.write, size_bytes, now)
             self.log_writer.submit(ready.write)
         if ready.send:
             self.transport.send(list(map(self.snapshots.with_size, ready.send)))
@@ -307,19 +309,21 @@ class Driver:
         for observation in ready.observations:
             self._observe(observation)
         if self.role is Role.LEADER and ready.write is not None and ready.write.append:
-            self.growth.grew(ready.write.append[-1].index, size_bytes, trio.current_time())
+            self.growth.grew(ready.write.append[-1].index, size_bytes, now)
         if ready.keep_restore is not None:
             # Before anything else is heard (core.ready).
-            self.core.handle(self.snapshots.restore.keep(ready.keep_restore), trio.current_time())
-            self._discharge(self.core.take_ready())
+            self.core.handle(self.snapshots.restore.keep(ready.keep_restore), now)
+            self._discharge(self.core.take_ready(), now)
             return True
         return bool(ready.observations) or ready.adopt_snapshot is not None
 
     def _discharge_state(self, ready: Ready) -> None:
         """Do what ``ready`` asks of the state machine and its snapshots, in its order."""
         if ready.adopt_snapshot is not None:
+            self.metrics.snapshots_adopted += 1
             self._adopt(ready.adopt_snapshot)
         if ready.take_snapshot is not None:
+            self.metrics.snapshots_begun += 1
             self.snapshots.take(ready.take_snapshot)
         if ready.committed:
             self._to_apply.extend(ready.committed)
@@ -339,14 +343,18 @@ class Driver:
         self.snapshots.adopt(stored)
         self.applied_index = stored.meta.index
 
-    def _apply_some(self) -> Index:
+    def _apply_some(self, now: float) -> Index:
         """Apply up to a turn's worth of committed entries and return the last one's index."""
         count = min(len(self._to_apply), limits.MAX_APPLY_BATCH_ENTRIES)
         batch = [self._to_apply.popleft() for _ in range(count)]
         commands = [entry for entry in batch if entry.type is LogType.COMMAND]
-        begun = trio.current_time()
-        results = self._fsm.apply(commands) if commands else ()
-        self.metrics.applied(len(commands), batch[-1].index, begun, trio.current_time())
+        results: Sequence[Any] = ()
+        begun = ended = now
+        if commands:
+            begun = trio.current_time()
+            results = self._fsm.apply(commands)
+            ended = trio.current_time()
+        self.metrics.applied(len(commands), batch[-1].index, begun, ended)
         if commands:
             self.requests.applied(commands, results)
         self.applied_index = batch[-1].index

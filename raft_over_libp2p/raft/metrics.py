@@ -16,9 +16,9 @@ from raft_over_libp2p.core.ready import (
     Alarm,
     HeartbeatFailed,
     LeaderChanged,
-    Ready,
     Role,
     RoleChanged,
+    Write,
 )
 from raft_over_libp2p.raft.observers import Observed
 from raft_over_libp2p.types import BatchID, Index
@@ -101,8 +101,8 @@ class Metrics:
         self._entries_written = 0
         self._bytes_written = 0
         self._entries_applied = 0
-        self._snapshots_begun = 0
-        self._snapshots_adopted = 0
+        self.snapshots_begun = 0
+        self.snapshots_adopted = 0
         self._campaigns = 0
         self._reigns = 0
         self._leader_changes = 0
@@ -115,13 +115,8 @@ class Metrics:
     def turned(self, begun: float, now: float) -> None:
         self._turns.add(now - begun)
 
-    def discharged(self, ready: Ready, size_bytes: int, now: float) -> None:
-        """Hear that ``ready`` is about to be done; its entries are of ``size_bytes``."""
-        self._snapshots_begun += ready.take_snapshot is not None
-        self._snapshots_adopted += ready.adopt_snapshot is not None
-        write = ready.write
-        if write is None:
-            return
+    def written(self, write: Write, size_bytes: int, now: float) -> None:
+        """Hear that ``write`` is handed to the disk; its entries are of ``size_bytes``."""
         self._entries_written += len(write.append)
         self._bytes_written += size_bytes
         if len(self._at_the_disk) < _MAX_WAITING:
@@ -168,8 +163,8 @@ class Metrics:
             commits=self._commits.durations(),
             applies=self._applies.durations(),
             entries_applied=self._entries_applied,
-            snapshots_begun=self._snapshots_begun,
-            snapshots_adopted=self._snapshots_adopted,
+            snapshots_begun=self.snapshots_begun,
+            snapshots_adopted=self.snapshots_adopted,
             campaigns=self._campaigns,
             reigns=self._reigns,
             leader_changes=self._leader_changes,

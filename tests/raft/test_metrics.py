@@ -14,7 +14,6 @@ from raft_over_libp2p.core.ready import (
     Alarm,
     HeartbeatFailed,
     LeaderChanged,
-    Ready,
     Role,
     RoleChanged,
     Write,
@@ -27,7 +26,7 @@ from tests.raft.cluster import IDS, Cluster, ListFSM, running, wait_until_equal
 
 def wrote(metrics: Metrics, batch: int, *indexes: int, at: float) -> None:
     write = Write(batch=BatchID(batch), append=tuple(entry(index, 1) for index in indexes))
-    metrics.discharged(Ready(write=write), 10 * len(indexes), at)
+    metrics.written(write, 10 * len(indexes), at)
 
 
 def leading() -> Metrics:
