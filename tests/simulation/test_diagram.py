@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from raft_over_libp2p.core.machine import Machine
-from raft_over_libp2p.core.ready import ReadState
 from tests.simulation.diagram import Diagram
+from tests.simulation.local_reads import LocalReads
 from tests.simulation.seeds import run_seed
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -19,18 +18,11 @@ def _parsed(svg: str) -> ET.Element:
     return ET.fromstring(svg)  # noqa: S314 - we have just written it
 
 
-class _LocalReads(Machine):
-    """Answers reads at once from what is applied here, whoever leads."""
-
-    def read_index(self, token: int, now: float) -> None:
-        self._server.ready.read_states.append(ReadState(token, self._server.applied_index))
-
-
 def _drawn_violation() -> tuple[Diagram, str]:
     """Return the picture of the first seed in which such reads are noticed, and what was said."""
     for seed in range(50):
         diagram = Diagram(f"seed {seed}")
-        outcome = run_seed(seed, story=diagram.tell, machine_type=_LocalReads, is_judged=False)
+        outcome = run_seed(seed, story=diagram.tell, machine_type=LocalReads, is_judged=False)
         if outcome.violation is not None:
             return diagram, str(outcome.violation)
     raise AssertionError("no seed notices local reads")

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raft_over_libp2p.core.machine import Machine
-from raft_over_libp2p.core.ready import ReadState
 from tests.simulation.check_clients import ClientCheck
 from tests.simulation.linearizability import Operation, why_not_linearizable
+from tests.simulation.local_reads import LocalReads
 from tests.simulation.seeds import run_seed
 
 
@@ -89,13 +88,6 @@ def test_it_says_what_is_wrong(
     assert [True] == [any(part in found for part in why.split("|"))]
 
 
-class _LocalReads(Machine):
-    """Answers reads at once from what is applied here, whoever leads."""
-
-    def read_index(self, token: int, now: float) -> None:
-        self._server.ready.read_states.append(ReadState(token, self._server.applied_index))
-
-
 def test_a_world_whose_servers_read_their_own_state_has_no_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -105,7 +97,7 @@ def test_a_world_whose_servers_read_their_own_state_has_no_order(
         self.reads_done += 1
 
     monkeypatch.setattr(ClientCheck, "read", count)
-    runs = (run_seed(seed, machine_type=_LocalReads, is_judged=False) for seed in range(20))
+    runs = (run_seed(seed, machine_type=LocalReads, is_judged=False) for seed in range(20))
     found = (run.violation.checker for run in runs if run.violation is not None)
 
     assert "linearisable history" in found
