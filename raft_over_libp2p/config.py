@@ -119,6 +119,12 @@ class RaftConfig:
             LocalProtocolError: it does not fit the rest; the message names the field.
 
         """
+        # A start is quiet for one election timeout because no promise is longer (core.leases).
+        self._check(
+            not self.lease_reads or reloadable.election_timeout_s >= self.election_timeout_s,
+            f"election_timeout_s is {self.election_timeout_s} s and must not be made shorter while "
+            "lease_reads is on: stop this server for that time, and start it with the shorter one",
+        )
         return replace(self, **asdict(reloadable))
 
     @staticmethod

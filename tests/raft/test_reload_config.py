@@ -51,6 +51,19 @@ async def test_a_heartbeat_timeout_below_the_leaders_lease_is_refused(autojump_c
             raft.reload_config(replace(raft.reloadable_config(), heartbeat_timeout_s=0.4))
 
 
+async def test_rule_6_an_election_timeout_is_not_made_shorter_than_a_promise_already_given(
+    autojump_clock,
+) -> None:
+    async with running(1, RaftConfig(election_timeout_s=3.0, lease_reads=True)) as cluster:
+        raft = (await cluster.leader()).raft
+        before = raft.reloadable_config()
+
+        with pytest.raises(LocalProtocolError, match="election_timeout_s is 3"):
+            raft.reload_config(replace(before, election_timeout_s=2.0))
+
+        assert before == raft.reloadable_config()
+
+
 async def test_followers_that_go_by_shorter_times_notice_a_dead_leader_sooner(
     autojump_clock,
 ) -> None:
